@@ -1,0 +1,98 @@
+"""The seam between arithmetic and decoding: what an engine must offer. Nothing here computes.
+
+Arrays are whatever the engine works with (NumPy, torch); code above the seam treats them through the
+array API standard and never asks which. Token ids going in are NumPy int64.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from tercet.checkpoint.geometry import Geometry
+
+Array = Any  # an array of the engine's own library, float32 (array API standard)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the encoder heard in one window.
+
+    `states` [frames, width]: 50 per second, after the final layer norm.
+    `taps` [layers, ceil(frames / 20), width]: each block's output, mean over 20 frames (0.4 s); the last one averages
+    the window's real frames only. None where the engine was not asked for taps.
+    """
+
+    states: Array
+    taps: Array | None
+
+
+class Encoder(Protocol):
+    """Log-mel in, states and taps out; one window at a time."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+
+    def encode(self, mel: np.ndarray, *, real_frames: int | None = None) -> Encoded:
+        """Encode one window.
+
+        `mel` is float32 [n_mels, 2 x frames] (3000 columns for a 30 s window). `real_frames` (encoder frames,
+        50 per second) says how much of it is sound and not padding; only the last tap depends on it.
+        """
+        ...
+
+
+class Session(Protocol):
+    """One decoding run over `rows` independent rows, each with its own cache length."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens in each row's cache, int64 [rows]."""
+        ...
+
+    def step(
+        self, tokens: np.ndarray, *, counts: np.ndarray | None = None, keep: np.ndarray | None = None
+    ) -> Array:
+        """Append tokens and return logits.
+
+        `tokens` int64 [rows, n], right-padded; `counts` int64 [rows] in 1..n says how many of a row's tokens are real
+        (all, by default). `keep` int64 [rows, k] are the positions within this step whose logits are wanted (each
+        row's last real one, by default). Returns float32 [rows, k, vocab].
+
+        Raises:
+            EngineError: a row would grow past the model's text context.
+        """
+        ...
+
+    def roll_back(self, lengths: np.ndarray) -> None:
+        """Forget tokens: shorten each row's cache to `lengths` (int64 [rows], none longer than now)."""
+        ...
+
+    def reorder(self, rows: np.ndarray) -> None:
+        """Make row i a copy of old row `rows[i]`; rows may be dropped or repeated (beams, finished rows)."""
+        ...
+
+    def alignment(self) -> Array:
+        """Cross-attention of the chosen heads for every cached token: float32 [rows, heads, tokens, frames].
+
+        Raises:
+            EngineError: the session was opened without `align=True`.
+        """
+        ...
+
+
+class Decoder(Protocol):
+    """Opens sessions over encoder states."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+
+    def open(self, states: Array, *, align: bool = False) -> Session:
+        """Start a session. `states` [rows, frames, width]; keys and values of cross-attention are computed once.
+
+        `align=True` also keeps the cross-attention of the model's alignment heads.
+        """
+        ...
