@@ -1,11 +1,19 @@
-"""What every test may ask for. A missing thing skips the test with a reason, or fails it under `TERCET_REQUIRE`."""
+"""What every test may ask for. A missing thing skips the test, or fails it under `TERCET_REQUIRE`."""
 
+import importlib
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
+
+from tercet.checkpoint.arrays import MemoryCheckpoint
+from tercet.checkpoint.geometry import Geometry
+from tercet.checkpoint.naming import expected_shapes
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = frozenset(filter(None, os.environ.get("TERCET_REQUIRE", "").replace(" ", "").split(",")))
@@ -43,7 +51,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def genuine_base() -> Path:
-    """OpenAI's float16 Whisper base in CTranslate2's layout (`TERCET_WHISPER_BASE`); requirement `whisper-base`."""
+    """OpenAI's float16 Whisper base, CTranslate2's layout (`TERCET_WHISPER_BASE`); `whisper-base`."""
     named = os.environ.get("TERCET_WHISPER_BASE")
     if not named or not (Path(named) / "model.bin").is_file():
         missing("whisper-base", "TERCET_WHISPER_BASE names no folder with OpenAI's float16 weights")
@@ -54,3 +62,41 @@ def genuine_base() -> Path:
 def clips_dir() -> Path:
     """The clips that the repository carries."""
     return ROOT / "tests" / "clips"
+
+
+@pytest.fixture(scope="session")
+def base_model() -> Path:
+    """The weights that the installed distribution tercet-base brings; requirement `tercet_base`."""
+    need_module("tercet_base")
+    spec = importlib.util.find_spec("tercet_base")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders or not (Path(folders[0]) / "model.safetensors").is_file():
+        missing("tercet_base", "the package tercet_base has no model.safetensors")
+    return Path(folders[0])
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint() -> Callable[..., MemoryCheckpoint]:
+    """A factory: `random_checkpoint(geometry, seed=0)` has arrays of a trained model's size."""
+
+    def make(geometry: Geometry, seed: int = 0) -> MemoryCheckpoint:
+        rng = np.random.default_rng(seed)
+        arrays = {}
+        for name, shape in expected_shapes(geometry).items():
+            spread = 0.1 if len(shape) == 1 else shape[-1] ** -0.5
+            middle = 1.0 if name.endswith("layer_norm.weight") else 0.0
+            arrays[name] = rng.normal(middle, spread, shape).astype(np.float32)
+        return MemoryCheckpoint(geometry, arrays)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def peer() -> Callable[[str], ModuleType]:
+    """`peer("whisper")` imports a package that we compare with; requirement: its import name."""
+
+    def load(name: str) -> ModuleType:
+        need_module(name.split(".")[0])
+        return importlib.import_module(name)
+
+    return load

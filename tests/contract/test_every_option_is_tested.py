@@ -1,0 +1,39 @@
+"""Every option of `tercet listen` has a test that shows its effect: one marked with its name.
+
+`@pytest.mark.option("--name")` is a claim of the test's author; this file finds those missing.
+"""
+
+import ast
+from pathlib import Path
+
+from tercet.cli.options import flags
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def marked_options(source: str) -> set[str]:
+    """The names in `pytest.mark.option("--name")`, decorators and parameters alike."""
+    return {
+        argument.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.option"
+        for argument in node.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+
+
+def test_every_option_has_a_test_that_is_marked_with_it() -> None:
+    marked = {
+        name
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for name in marked_options(path.read_text())
+    }
+    options = {f"--{name}" for name in flags()}
+    assert set() == options - marked, "without a test"
+    assert set() == marked - options, "tests of options that do not exist"
+
+
+def test_a_mark_is_found_and_a_mere_mention_is_not() -> None:
+    source = '@pytest.mark.option("--seed")\ndef test_it():\n    "not pytest.mark.option("\n'
+    assert {"--seed"} == marked_options(source)
+    assert set() == marked_options("def test_it():\n    run('--seed')\n")
