@@ -1,8 +1,8 @@
 """What every checkpoint layout opens to: named arrays, read when asked for.
 
 Names are Hugging Face's (`model.encoder.layers.0.self_attn.q_proj.weight`), with these rules:
-matrices are [out, in]; fused projections are split; `proj_out.weight` is never listed (it is the token embedding);
-`k_proj` has no bias. See `naming.py` for the full list.
+matrices are [out, in]; fused projections are split; `proj_out.weight` is never listed (it is the
+token embedding); `k_proj` has no bias. See `naming.py` for the full list.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,18 @@ from tercet.checkpoint.geometry import Geometry
 
 @dataclass(frozen=True, slots=True)
 class Int8Matrix:
-    """A matrix kept in 8 bits: `values` int8 [out, in], `scales` float32 [out]; weight = values * scales[:, None]."""
+    """A matrix kept in 8 bits: weight = values * scales[:, None].
+
+    `values` is int8 [out, in], `scales` float32 [out].
+    """
 
     values: np.ndarray
     scales: np.ndarray
 
     def to_float(self) -> np.ndarray:
         """The matrix as float32 [out, in]."""
-        return self.values.astype(np.float32) * self.scales[:, None]
+        weight: np.ndarray = np.multiply(self.values, self.scales[:, None], dtype=np.float32)
+        return weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +45,29 @@ class Checkpoint(Protocol):
     """An open checkpoint of any layout. Reading is lazy; `read` never changes the file."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The file or folder that was opened."""
+        ...
+
     @property
-    def layout(self) -> str: ...  # "hf", "openai", "ctranslate2", "native"
+    def layout(self) -> str:
+        """One of "hf", "openai", "ctranslate2", "native", "memory"."""
+        ...
+
     @property
-    def geometry(self) -> Geometry: ...
+    def geometry(self) -> Geometry:
+        """The sizes that fix every array's shape."""
+        ...
+
     @property
-    def generation(self) -> Generation: ...
+    def generation(self) -> Generation:
+        """What the checkpoint says about decoding."""
+        ...
+
     @property
-    def tokenizer_file(self) -> Path | None: ...  # a Hugging Face tokenizer.json, if one lies beside the weights
+    def tokenizer_file(self) -> Path | None:
+        """A Hugging Face tokenizer.json, if one lies beside the weights."""
+        ...
 
     def names(self) -> tuple[str, ...]:
         """All array names, sorted."""

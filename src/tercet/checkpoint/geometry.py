@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """Sizes of one checkpoint (Whisper, arXiv:2212.04356, table 1; distilled decoders differ in depth only)."""
+    """Sizes of one checkpoint (Whisper, arXiv:2212.04356, table 1).
+
+    Distilled decoders differ in depth only.
+    """
 
     n_mels: int  # 80, or 128 from large-v3 on
     width: int  # d_model, the same on both sides

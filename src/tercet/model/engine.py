@@ -1,0 +1,331 @@
+"""The torch engine: `engine.protocol` over the modules of this folder, on a CPU or a GPU.
+
+Arrays that come out are torch tensors on the engine's device, float32. Nothing is decoded or cut
+here.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tercet.checkpoint.arrays import Checkpoint
+from tercet.checkpoint.geometry import Geometry
+from tercet.engine.protocol import Encoded
+from tercet.errors import EngineError
+from tercet.model.cache import RaggedCache
+from tercet.model.decoder import TextDecoder
+from tercet.model.encoder import AudioEncoder
+
+FRAMES_PER_TAP = 20  # 0.4 s of 20 ms states
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class TorchEncoder:
+    """`engine.protocol.Encoder` in torch."""
+
+    def __init__(self, module: AudioEncoder, geometry: Geometry, *, taps: bool = True) -> None:
+        """Wrap a module that lies on its device in its type already.
+
+        `taps=False` saves their memory.
+        """
+        self.module = module.eval()
+        self.geometry = geometry
+        self.taps = taps
+
+    @torch.no_grad()
+    def encode(self, mel: np.ndarray, *, real_frames: int | None = None) -> Encoded:
+        """Encode one window.
+
+        Args:
+            mel: float32 [n_mels, 2 x frames], 100 columns per second, at most 30 s.
+            real_frames: Encoder frames (50 per second) that are sound and not padding, all by
+                default; the tap in which the sound ends averages no others.
+
+        Raises:
+            EngineError: `mel` has another shape, or `real_frames` does not lie inside.
+        """
+        frames = _frames_of(mel, self.geometry)
+        real = frames if real_frames is None else int(real_frames)
+        if not 1 <= real <= frames:
+            raise EngineError(f"real_frames is {real}; this window has 1..{frames}")
+        weight = self.module.conv1.weight
+        x = torch.as_tensor(np.ascontiguousarray(mel)).to(weight.device, weight.dtype)[None]
+        means = []
+        for block in self.module.blocks(x):
+            if self.taps:
+                means.append(_tap(block[0].float(), real))
+        states = self.module.layer_norm(block)[0].float()
+        return Encoded(states, torch.stack(means) if self.taps else None)
+
+
+class TorchDecoder:
+    """`engine.protocol.Decoder` in torch."""
+
+    def __init__(
+        self,
+        module: TextDecoder,
+        geometry: Geometry,
+        alignment_heads: tuple[tuple[int, int], ...] | None = None,
+    ) -> None:
+        """Wrap a module that lies on its device in its type already.
+
+        Args:
+            module: The decoder.
+            geometry: Its sizes.
+            alignment_heads: (layer, head) pairs that `alignment()` gives, in this order. By default
+                all heads of the upper half of the layers, as openai-whisper has it.
+        """
+        self.module = module.eval()
+        self.geometry = geometry
+        self.alignment_heads = alignment_heads or default_alignment_heads(geometry)
+
+    @torch.no_grad()
+    def open(self, states: Tensor, *, align: bool = False) -> "TorchSession":
+        """Start a session over `states` [rows, frames, width].
+
+        Raises:
+            EngineError: `states` have another shape.
+        """
+        weight = self.module.embed_tokens.weight
+        states = torch.as_tensor(states).to(weight.device, weight.dtype)
+        if states.ndim != 3 or states.shape[2] != self.geometry.width or not states.shape[1]:
+            raise EngineError(
+                f"states have shape {list(states.shape)}; the decoder needs "
+                f"[rows, frames, {self.geometry.width}]"
+            )
+        return TorchSession(
+            self.module, self.geometry, states, self.alignment_heads if align else ()
+        )
+
+
+class TorchSession:
+    """`engine.protocol.Session` in torch."""
+
+    def __init__(
+        self,
+        module: TextDecoder,
+        geometry: Geometry,
+        states: Tensor,
+        alignment_heads: tuple[tuple[int, int], ...],
+    ) -> None:
+        """Compute cross-attention's keys and values; no heads mean no alignment."""
+        self._module = module
+        self._limit = geometry.n_text_ctx
+        self._cross = module.cross_keys_values(states)
+        keys = self._cross[0][0]
+        self._cache = RaggedCache(len(self._cross), keys[:, :, :0])
+        self._voices = np.arange(len(states))  # which of the opened states each row hears
+        self._heads = alignment_heads
+        self._seen = states.new_zeros(
+            (keys.shape[0], len(alignment_heads), 0, keys.shape[2]), dtype=torch.float32
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are now."""
+        return len(self._cache.lengths)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens in each row's cache, int64 [rows]."""
+        return self._cache.lengths.copy()
+
+    @torch.no_grad()
+    def step(
+        self,
+        tokens: np.ndarray,
+        *,
+        counts: np.ndarray | None = None,
+        keep: np.ndarray | None = None,
+    ) -> Tensor:
+        """Append tokens and return logits (see `engine.protocol.Session.step`).
+
+        Raises:
+            EngineError: a row would grow past the model's text context, or the arguments do not
+                fit.
+        """
+        tokens = np.asarray(tokens, np.int64)
+        if tokens.ndim != 2 or len(tokens) != self.rows or not tokens.shape[1]:
+            raise EngineError(f"tokens have shape {list(tokens.shape)}; needed: [{self.rows}, 1..]")
+        n = tokens.shape[1]
+        counts = np.full(self.rows, n) if counts is None else np.asarray(counts, np.int64)
+        keep = counts[:, None] - 1 if keep is None else np.asarray(keep, np.int64)
+        self._check(n, counts, keep)
+        device = self._module.embed_tokens.weight.device
+        watched = frozenset(layer for layer, _ in self._heads)
+        hidden, seen = self._module.run(
+            torch.from_numpy(tokens).to(device), self._cache, self._cross, watched
+        )
+        if self._heads:
+            self._remember(seen, n)
+        self._cache.lengths = self._cache.lengths + counts
+        wanted = torch.from_numpy(np.ascontiguousarray(keep)).to(device)
+        kept = hidden.gather(1, wanted[:, :, None].expand(-1, -1, hidden.shape[2]))
+        return self._module.logits(kept)
+
+    def roll_back(self, lengths: np.ndarray) -> None:
+        """Shorten each row's cache to `lengths` (int64 [rows]).
+
+        Raises:
+            EngineError: a row is shorter than that already.
+        """
+        lengths = np.asarray(lengths, np.int64)
+        old = self._cache.lengths
+        if lengths.shape != old.shape or np.any(lengths < 0) or np.any(lengths > old):
+            raise EngineError(f"roll back: rows of {old.tolist()} tokens to {lengths.tolist()}")
+        self._cache.lengths = lengths.copy()
+
+    @torch.no_grad()
+    def reorder(self, rows: np.ndarray) -> None:
+        """Make row i a copy of old row `rows[i]`.
+
+        Raises:
+            EngineError: there is no such row.
+        """
+        rows = np.asarray(rows, np.int64)
+        if rows.ndim != 1 or np.any(rows < 0) or np.any(rows >= self.rows):
+            raise EngineError(f"cannot reorder {self.rows} rows to {rows.tolist()}")
+        if np.array_equal(rows, np.arange(self.rows)):
+            return
+        self._cache.reorder(rows)
+        index = torch.from_numpy(rows).to(self._seen.device)
+        self._seen = self._seen.index_select(0, index)
+        voices = self._voices[rows]
+        if not np.array_equal(voices, self._voices):  # beams of one window swap without this copy
+            self._voices = voices
+            self._cross = [
+                (keys.index_select(0, index), values.index_select(0, index))
+                for keys, values in self._cross
+            ]
+
+    def alignment(self) -> Tensor:
+        """Attention weights of the chosen heads, float32 [rows, heads, tokens, frames].
+
+        `tokens` is the longest row's length; behind a shorter row's end the weights are zero.
+
+        Raises:
+            EngineError: the session was opened without `align=True`.
+        """
+        if not self._heads:
+            raise EngineError("no alignment was kept; open the session with align=True")
+        tokens = int(self._cache.lengths.max(initial=0))
+        lengths = torch.from_numpy(self._cache.lengths).to(self._seen.device)
+        real = torch.arange(tokens, device=self._seen.device) < lengths[:, None]
+        return self._seen[:, :, :tokens] * real[:, None, :, None]
+
+    def _check(self, n: int, counts: np.ndarray, keep: np.ndarray) -> None:
+        if counts.shape != (self.rows,) or np.any(counts < 1) or np.any(counts > n):
+            raise EngineError(f"counts are {counts.tolist()}; needed: {self.rows} of 1..{n}")
+        if keep.ndim != 2 or len(keep) != self.rows or np.any(keep < 0) or np.any(keep >= n):
+            raise EngineError(f"keep has positions outside this step's 0..{n - 1}, or other rows")
+        if np.any(self._cache.lengths + counts > self._limit):
+            longest = int((self._cache.lengths + counts).max())
+            raise EngineError(
+                f"{longest} tokens in a row; the model's text context is {self._limit}. "
+                "Shorten the prompt, or stop earlier"
+            )
+
+    def _remember(self, seen: dict[int, Tensor], n: int) -> None:
+        """Store the chosen heads' weights behind each row's length (not moved yet)."""
+        room = self._cache.room - self._seen.shape[2]
+        if room > 0:
+            rows, heads, _, frames = self._seen.shape
+            more = self._seen.new_zeros(rows, heads, room, frames)
+            self._seen = torch.cat([self._seen, more], dim=2)
+        chosen = torch.stack([seen[layer][:, head] for layer, head in self._heads], dim=2)
+        device = self._seen.device
+        starts = torch.from_numpy(self._cache.lengths).to(device)
+        places = starts[:, None] + torch.arange(n, device=device)
+        index = torch.arange(self.rows, device=device)[:, None]
+        self._seen[index, :, places] = chosen
+
+
+def default_alignment_heads(geometry: Geometry) -> tuple[tuple[int, int], ...]:
+    """All heads of the upper half of the decoder's layers (openai-whisper's choice for unknown models)."""
+    upper = range(geometry.decoder_layers // 2, geometry.decoder_layers)
+    return tuple((layer, head) for layer in upper for head in range(geometry.decoder_heads))
+
+
+def build_torch(
+    checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32", *, taps: bool = True
+) -> tuple[TorchEncoder, TorchDecoder]:
+    """Modules with a checkpoint's weights, one array in memory at a time.
+
+    Raises:
+        EngineError: the device is not there, or the dtype is not "float32", "float16" or
+            "bfloat16". CheckpointError: an array cannot be read.
+    """
+    place, number = _device(device), _dtype(dtype)
+    g = checkpoint.geometry
+    with torch.device("meta"):  # no memory and no random start for what is overwritten at once
+        encoder = AudioEncoder(
+            n_mels=g.n_mels,
+            width=g.width,
+            layers=g.encoder_layers,
+            heads=g.encoder_heads,
+            mlp_width=g.mlp_width,
+            n_audio_ctx=g.n_audio_ctx,
+        )
+        decoder = TextDecoder(
+            vocab_size=g.vocab_size,
+            width=g.width,
+            layers=g.decoder_layers,
+            heads=g.decoder_heads,
+            mlp_width=g.mlp_width,
+            n_text_ctx=g.n_text_ctx,
+        )
+    sides: tuple[tuple[str, nn.Module], ...] = (("encoder", encoder), ("decoder", decoder))
+    for side, module in sides:
+        module.to(number).to_empty(device=place)
+        _fill(module, checkpoint, f"model.{side}.")
+    heads = checkpoint.generation.alignment_heads
+    return TorchEncoder(encoder, g, taps=taps), TorchDecoder(decoder, g, heads)
+
+
+def _fill(module: nn.Module, checkpoint: Checkpoint, prefix: str) -> None:
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(checkpoint.read(prefix + name))))
+            parameter.requires_grad_(False)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "unknown"
+        raise EngineError(f"device {name!r} cannot be used by torch ({reason}); try cpu") from error
+    return device
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in _DTYPES:
+        raise EngineError(f"dtype {name!r}: the torch engine has {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def _frames_of(mel: np.ndarray, geometry: Geometry) -> int:
+    columns = mel.shape[-1]
+    longest = 2 * geometry.n_audio_ctx
+    if mel.ndim != 2 or len(mel) != geometry.n_mels or columns % 2 or not 2 <= columns <= longest:
+        raise EngineError(
+            f"log-mel has shape {list(mel.shape)}; this model needs [{geometry.n_mels}, columns], "
+            f"columns even and at most {longest}"
+        )
+    return int(columns) // 2
+
+
+def _tap(block: Tensor, real: int) -> Tensor:
+    """Means of 20 frames each, [ceil(frames / 20), width].
+
+    The one where `real` ends averages only those.
+    """
+    frames = block.shape[0]
+    whole = frames // FRAMES_PER_TAP
+    means = block[: whole * FRAMES_PER_TAP].reshape(whole, FRAMES_PER_TAP, -1).mean(1)
+    if frames % FRAMES_PER_TAP:
+        means = torch.cat([means, block[whole * FRAMES_PER_TAP :].mean(0, keepdim=True)])
+    last = (real - 1) // FRAMES_PER_TAP
+    means[last] = block[last * FRAMES_PER_TAP : real].mean(0)
+    return means
