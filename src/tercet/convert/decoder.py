@@ -1,0 +1,194 @@
+"""The decoder as two ONNX graphs: cross-attention's keys and values (once per window), and the step (once per token).
+
+Each row has its own cache length. The cache is one buffer per layer and row of the full text context, which
+com.microsoft.GroupQueryAttention reads and extends in place: rolling back is only a smaller length.
+"""
+
+import numpy as np
+
+from tercet.checkpoint.arrays import Checkpoint
+from tercet.convert.builder import Graph, GraphBuilder
+from tercet.convert.layers import (
+    Precision,
+    add_mlp,
+    add_norm,
+    add_projection,
+    add_qkv,
+    split_heads,
+)
+from tercet.convert.linear import Kind, Matrices, add_linear, pack_for_matmul_nbits
+
+MICROSOFT = "com.microsoft"
+EMBEDDING = "model.decoder.embed_tokens"
+
+
+def cross_graph(checkpoint: Checkpoint, kind: Kind) -> Graph:
+    """Keys and values of cross-attention.
+
+    Input `states` float32 [1, frames, width]; outputs `cross_key_i`, `cross_value_i` float32
+    [1, heads, frames, head size] for each decoder layer i.
+    """
+    geometry = checkpoint.geometry
+    matrices = Matrices(checkpoint)
+    builder = GraphBuilder("whisper_cross")
+    states = builder.input("states", np.float32, [1, "frames", geometry.width])
+    heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads
+    for index in range(geometry.decoder_layers):
+        attention = f"model.decoder.layers.{index}.encoder_attn"
+        for part, name in (("k_proj", "key"), ("v_proj", "value")):
+            value = add_projection(builder, matrices, states, f"{attention}.{part}", kind)
+            builder.output(
+                split_heads(builder, value, heads),
+                f"cross_{name}_{index}",
+                np.float32,
+                [1, heads, "frames", size],
+            )
+    return builder.finish()
+
+
+def decoder_graph(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    *,
+    alignment_heads: tuple[tuple[int, int], ...] = (),
+) -> Graph:
+    """One step of the decoder, for 1..n tokens per row.
+
+    Inputs: `tokens`, `positions` int64 [rows, n]; `last` int32 [rows] (index of each row's last cached token once this
+    step is done); `total` int32 scalar (largest `last` + 1); `keep` int64 [rows, k, 1] (positions within the step whose
+    logits are wanted); per layer i `past_key_i`, `past_value_i` [rows, heads, context, size] and `cross_key_i`,
+    `cross_value_i` [rows, heads, frames, size].
+    Outputs: `logits` float32 [rows, k, vocab]; `present_key_i`, `present_value_i` (bind them to the past's
+    buffers); with `alignment_heads` also `alignment` [rows, chosen, n, frames], cross-attention probabilities.
+    """
+    geometry = checkpoint.geometry
+    matrices = Matrices(checkpoint)
+    builder = GraphBuilder("whisper_decoder")
+    tokens = builder.input("tokens", np.int64, ["rows", "n"])
+    positions = builder.input("positions", np.int64, ["rows", "n"])
+    builder.input("last", np.int32, ["rows"])
+    builder.input("total", np.int32, [])
+    keep = builder.input("keep", np.int64, ["rows", "k", 1])
+    value = _embed(builder, matrices, tokens, positions, precision.vocabulary)
+    chosen: dict[tuple[int, int], str] = {}
+    for index in range(geometry.decoder_layers):
+        heads = [head for layer, head in alignment_heads if layer == index]
+        value = _block(builder, matrices, value, index, precision, heads, chosen)
+    kept = builder.op("GatherND", value, keep, batch_dims=1)
+    normed = add_norm(builder, matrices, kept, "model.decoder.layer_norm")
+    logits = add_linear(builder, matrices, normed, (EMBEDDING,), None, precision.vocabulary)
+    builder.output(logits, "logits", np.float32, ["rows", "k", geometry.vocab_size])
+    if alignment_heads:
+        stacked = builder.op("Concat", *[chosen[pair] for pair in alignment_heads], axis=1)
+        builder.output(
+            stacked, "alignment", np.float32, ["rows", len(alignment_heads), "n", "frames"]
+        )
+    return builder.finish()
+
+
+def _embed(
+    builder: GraphBuilder, matrices: Matrices, tokens: str, positions: str, kind: Kind
+) -> str:
+    table = "model.decoder.embed_positions.weight"
+    place = builder.op("Gather", builder.weight(table, matrices.floats(table)), positions)
+    if kind == "float":
+        # The projection to logits multiplies by this table's transpose: one array serves both.
+        columns = builder.weight(f"{EMBEDDING}.T", matrices.stacked(f"{EMBEDDING}.weight").T)
+        picked = builder.op("Gather", columns, tokens, axis=1)  # [width, rows, n]
+        word = builder.op("Transpose", picked, perm=[1, 2, 0])
+    else:
+        packed, scales = pack_for_matmul_nbits(matrices.int8(f"{EMBEDDING}.weight"))
+        codes = builder.op("Gather", builder.weight(f"{EMBEDDING}.uint8", packed), tokens)
+        scale = builder.op("Gather", builder.weight(f"{EMBEDDING}.block_scales", scales), tokens)
+        centred = builder.op(
+            "Sub", builder.op("Cast", codes, to=1), builder.constant(128.0, np.float32)
+        )
+        scaled = builder.op("Mul", centred, builder.op("Unsqueeze", scale, builder.constant([-1])))
+        word = builder.op("Reshape", scaled, builder.constant([0, 0, -1]))
+    return builder.op("Add", word, place)
+
+
+def _block(
+    builder: GraphBuilder,
+    matrices: Matrices,
+    value: str,
+    index: int,
+    precision: Precision,
+    alignment: list[int],
+    chosen: dict[tuple[int, int], str],
+) -> str:
+    layer = f"model.decoder.layers.{index}"
+    value = builder.op(
+        "Add", value, _self_attention(builder, matrices, value, index, precision.attention)
+    )
+    normed = add_norm(builder, matrices, value, f"{layer}.encoder_attn_layer_norm")
+    queries = add_projection(
+        builder, matrices, normed, f"{layer}.encoder_attn.q_proj", precision.attention
+    )
+    mixed = _cross_attention(builder, matrices, queries, index, alignment, chosen)
+    projected = add_projection(
+        builder, matrices, mixed, f"{layer}.encoder_attn.out_proj", precision.attention
+    )
+    value = builder.op("Add", value, projected)
+    return builder.op("Add", value, add_mlp(builder, matrices, value, layer, precision))
+
+
+def _self_attention(
+    builder: GraphBuilder, matrices: Matrices, value: str, index: int, kind: Kind
+) -> str:
+    geometry = matrices.checkpoint.geometry
+    heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads
+    attention = f"model.decoder.layers.{index}.self_attn"
+    normed = add_norm(builder, matrices, value, f"{attention}_layer_norm")
+    q, k, v = add_qkv(builder, matrices, normed, attention, kind)
+    cache = ["rows", heads, "context", size]
+    past = [builder.input(f"past_{part}_{index}", np.float32, cache) for part in ("key", "value")]
+    present = [f"present_{part}_{index}" for part in ("key", "value")]
+    mixed, *_ = builder.ops(
+        "GroupQueryAttention",
+        q,
+        k,
+        v,
+        *past,
+        "last",
+        "total",
+        outputs=[f"self_attention_{index}", *present],
+        domain=MICROSOFT,
+        num_heads=heads,
+        kv_num_heads=heads,
+    )
+    for name in present:
+        builder.rename_output(name, np.float32, cache)
+    return add_projection(builder, matrices, mixed, f"{attention}.out_proj", kind)
+
+
+def _cross_attention(
+    builder: GraphBuilder,
+    matrices: Matrices,
+    queries: str,
+    index: int,
+    alignment: list[int],
+    chosen: dict[tuple[int, int], str],
+) -> str:
+    geometry = matrices.checkpoint.geometry
+    heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads
+    shape = ["rows", heads, "frames", size]
+    key = builder.input(f"cross_key_{index}", np.float32, shape)
+    value = builder.input(f"cross_value_{index}", np.float32, shape)
+    if alignment:
+        split = split_heads(builder, queries, heads)
+        picks = builder.constant(alignment)
+        scores = builder.op(
+            "MatMul",
+            builder.op("Gather", split, picks, axis=1),
+            builder.op("Transpose", builder.op("Gather", key, picks, axis=1), perm=[0, 1, 3, 2]),
+        )
+        scaled = builder.op("Mul", scores, builder.constant(size**-0.5, np.float32))
+        probabilities = builder.op("Softmax", scaled, axis=-1)
+        parts = (
+            builder.ops("Split", probabilities, outputs=len(alignment), axis=1, num_outputs=len(alignment))
+            if len(alignment) > 1
+            else [probabilities]
+        )
+        chosen.update({(index, head): part for head, part in zip(alignment, parts, strict=True)})
+    return builder.op("MultiHeadAttention", queries, key, value, domain=MICROSOFT, num_heads=heads)

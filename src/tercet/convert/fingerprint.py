@@ -1,0 +1,164 @@
+"""Telling encoders apart: a hash for exact copies, a sketch that an 8-bit copy matches and a fine-tune does not.
+
+The sketch of a matrix is its product with a fixed vector of signs, for some of its rows. Rounding to 8 bits moves each
+such product by a known, tiny, random amount (scale / sqrt(12) x sqrt(columns) in the mean), so what is measured is not
+"how far" but "how far in units of what rounding explains": about 1 for any honest 8-bit copy, far above it as soon as
+the weights moved by more than their own rounding error, as they do in a fine-tune or a merged adapter.
+"""
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tercet.checkpoint.arrays import Checkpoint
+from tercet.convert.smooth import column_factors, row_divisors
+
+ROWS = 128  # rows sketched per matrix; 36 matrices of base make 9 KB
+_LIMIT_OVERALL = 1.1  # mean square deviation in units of rounding (spread over base's rows: 0.02)
+_LIMIT_MATRIX = 1.6  # the same for one matrix of 128 rows (spread 0.13)
+_HALF_PRECISION = 2.0**-9  # relative rounding of bfloat16, the coarsest float that weights are kept in
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What identifies an encoder: SHA-256 of its original arrays, and the sketch of each of its matrices."""
+
+    digest: str
+    sketch: Mapping[str, np.ndarray]  # matrix name -> float32 [<= ROWS]
+
+    def to_json(self) -> dict[str, object]:
+        """A form for file metadata: the sketch as one base64 string of float16."""
+        names = sorted(self.sketch)
+        packed = np.concatenate([self.sketch[n] for n in names]).astype("<f2").tobytes()
+        return {
+            "sha256": self.digest,
+            "matrices": {n: len(self.sketch[n]) for n in names},
+            "sketch": base64.b64encode(packed).decode("ascii"),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, object]) -> "Fingerprint":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: the stored form is damaged.
+        """
+        matrices = stored["matrices"]
+        if not isinstance(matrices, dict):
+            raise ValueError("fingerprint: 'matrices' is not an object")
+        packed = np.frombuffer(base64.b64decode(str(stored["sketch"]), validate=True), dtype="<f2")
+        ends = np.cumsum(list(matrices.values()))
+        if not len(ends) or ends[-1] != len(packed):
+            raise ValueError("fingerprint: the sketch has another length than its matrices")
+        parts = np.split(packed.astype(np.float32), ends[:-1])
+        return cls(str(stored["sha256"]), dict(zip(matrices, parts, strict=True)))
+
+
+def fingerprint(checkpoint: Checkpoint) -> Fingerprint:
+    """Fingerprint an encoder from its original arrays (before any folding or rounding).
+
+    The position table is left out: it is a formula, which files keep in different precisions.
+    """
+    digest = hashlib.sha256()
+    sketch = {}
+    for name in encoder_arrays(checkpoint):
+        array = np.ascontiguousarray(checkpoint.read(name), dtype="<f4")
+        digest.update(f"{name} {list(array.shape)}\n".encode())
+        digest.update(array.data)
+        if is_sketched(name):
+            sketch[name] = _project(array, name)
+    return Fingerprint(digest.hexdigest(), sketch)
+
+
+def encoder_arrays(checkpoint: Checkpoint) -> list[str]:
+    """The names that the hash covers, sorted."""
+    return [
+        name
+        for name in checkpoint.names()
+        if name.startswith("model.encoder.") and "embed_positions" not in name
+    ]
+
+
+def is_sketched(name: str) -> bool:
+    """Block matrices are; convolutions, norms and biases are not (they stay in 16 bits)."""
+    return ".layers." in name and name.endswith("weight") and "layer_norm" not in name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """How a stored copy differs from the original by intent: what was folded, and what rounding did to it."""
+
+    exponents: Mapping[str, np.ndarray] = field(default_factory=dict)  # see `smooth.fold`
+    rounding: Mapping[str, float] = field(default_factory=dict)  # the copy's own `deviation`, by matrix
+
+
+def deviation(
+    checkpoint: Checkpoint, original: Fingerprint, storage: Storage | None = None
+) -> dict[str, float]:
+    """Mean square deviation of each matrix from the sketch, in units of what its own rounding explains.
+
+    Plain rounding gives 1. Folded matrices have columns that lie below the rounding step and err by less; their
+    unit is what the writer measured (`Storage.rounding`).
+    """
+    storage = storage or Storage()
+    found = {}
+    for name, expected in original.sketch.items():
+        if name not in checkpoint.names():
+            return {name: float("inf")}
+        value = _mean_square(checkpoint, name, expected, storage.exponents)
+        found[name] = value / storage.rounding.get(name, 1.0)
+    return found
+
+
+def matches(
+    checkpoint: Checkpoint, original: Fingerprint, storage: Storage | None = None
+) -> bool:
+    """Whether the checkpoint's encoder is the original, up to rounding to 8 bits (or to half precision)."""
+    if sorted(original.sketch) != [n for n in encoder_arrays(checkpoint) if is_sketched(n)]:
+        return False
+    values = list(deviation(checkpoint, original, storage).values())
+    return bool(np.mean(values) <= _LIMIT_OVERALL and max(values) <= _LIMIT_MATRIX)
+
+
+def _mean_square(
+    checkpoint: Checkpoint, name: str, expected: np.ndarray, exponents: Mapping[str, np.ndarray]
+) -> float:
+    stored = checkpoint.read_int8(name)
+    floats = np.asarray(checkpoint.read(name) if stored is None else stored.to_float(), np.float32)
+    columns = column_factors(name, exponents)
+    rows = row_divisors(name, exponents)
+    unfold = np.ones_like(floats) if rows is None else np.repeat(rows[:, None], floats.shape[1], 1)
+    if columns is not None:
+        unfold = unfold / columns
+    picked = _rows(floats.shape[0])
+    if stored is None:
+        spread = np.abs(floats * unfold)[picked] * _HALF_PRECISION
+    else:
+        spread = np.repeat(stored.scales[:, None], floats.shape[1], 1)[picked] * unfold[picked]
+    variance = (spread.astype(np.float64) ** 2).sum(axis=1) / 12
+    # The sketch itself is kept in float16: its own rounding is part of what must be explained.
+    variance += (np.abs(expected.astype(np.float64)) * 2.0**-11) ** 2 / 3
+    difference = _project(floats * unfold, name) - expected
+    return float(np.mean(difference.astype(np.float64) ** 2 / np.maximum(variance, 1e-30)))
+
+
+def _project(matrix: np.ndarray, name: str) -> np.ndarray:
+    """Some rows of the matrix times a vector of signs that depends on the matrix's name alone."""
+    signs = _signs(name, matrix.shape[1])
+    products: np.ndarray = matrix[_rows(matrix.shape[0])].astype(np.float64) @ signs
+    return products.astype(np.float32)
+
+
+def _rows(count: int) -> np.ndarray:
+    """Evenly spread row numbers, at most `ROWS`."""
+    return np.unique(np.linspace(0, count - 1, min(ROWS, count)).round().astype(np.int64))
+
+
+def _signs(name: str, width: int) -> np.ndarray:
+    """+1 and -1 from raw PCG64 bits, which NumPy promises never to change."""
+    raw = np.random.PCG64(zlib.crc32(name.encode())).random_raw(width)
+    return np.where(np.asarray(raw) >> np.uint64(63), 1.0, -1.0)

@@ -1,0 +1,121 @@
+"""How a matrix product is written into a graph, at each precision. The one place that knows number formats.
+
+- `float`: MatMul in float32.
+- `rows`: com.microsoft.MatMulNBits, 8 bits, accuracy level 4: activations are quantised per row and block, so that
+  a row's result cannot depend on its neighbours.
+- `tensor`: com.microsoft.DynamicQuantizeMatMul: one activation scale for the whole input. Faster, and only sound where
+  the input is a single window whose outliers were folded away (see `smooth.py`).
+
+All three take the same stored form: int8 values with one scale per output channel.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tercet.checkpoint.arrays import Checkpoint, Int8Matrix
+from tercet.convert.builder import GraphBuilder
+from tercet.convert.quantize import quantize_rows
+
+Kind = Literal["float", "rows", "tensor"]
+ACTIVATION_BLOCK = 128  # columns that share an activation scale; divides every Whisper width
+_INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: int8 dot products, float32 accumulation over blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """The matrices of a checkpoint, in whatever precision a graph asks for."""
+
+    checkpoint: Checkpoint
+
+    def floats(self, name: str) -> np.ndarray:
+        """Any array as float32."""
+        return np.asarray(self.checkpoint.read(name), dtype=np.float32)
+
+    def int8(self, *names: str) -> Int8Matrix:
+        """Matrices stacked along their outputs, in 8 bits: as stored where stored so, else rounded now."""
+        parts = [
+            self.checkpoint.read_int8(name) or quantize_rows(self.floats(name)) for name in names
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return Int8Matrix(
+            np.concatenate([p.values for p in parts]), np.concatenate([p.scales for p in parts])
+        )
+
+    def stacked(self, *names: str) -> np.ndarray:
+        """Matrices stacked along their outputs, float32 [sum of outs, in]."""
+        return np.concatenate([self.floats(name) for name in names])
+
+
+def add_linear(
+    builder: GraphBuilder,
+    matrices: Matrices,
+    value: str,
+    names: tuple[str, ...],
+    bias: np.ndarray | None,
+    kind: Kind,
+) -> str:
+    """Write `value @ W.T + bias` for the stacked matrices `names` (without `.weight`)."""
+    weights = tuple(f"{name}.weight" for name in names)
+    label = "+".join(names)
+    if kind == "float":
+        product = builder.op(
+            "MatMul", value, builder.weight(f"{label}.T", matrices.stacked(*weights).T)
+        )
+        if bias is None:
+            return product
+        return builder.op("Add", product, builder.weight(f"{label}.bias", bias))
+    matrix = matrices.int8(*weights)
+    if kind == "tensor":
+        inputs = [
+            value,
+            builder.weight(f"{label}.int8.T", matrix.values.T),
+            builder.weight(f"{label}.scales", matrix.scales),
+            "",
+        ]
+        if bias is not None:
+            inputs.append(builder.weight(f"{label}.bias", bias))
+        return builder.op("DynamicQuantizeMatMul", *inputs, domain="com.microsoft")
+    return _rows(builder, value, matrix, bias, label)
+
+
+def _rows(
+    builder: GraphBuilder, value: str, matrix: Int8Matrix, bias: np.ndarray | None, label: str
+) -> str:
+    packed, scales = pack_for_matmul_nbits(matrix)
+    inputs = [
+        value,
+        builder.weight(f"{label}.uint8", packed),
+        builder.weight(f"{label}.block_scales", scales),
+    ]
+    if bias is not None:
+        inputs += ["", "", builder.weight(f"{label}.bias", bias)]
+    out, width = matrix.values.shape
+    return builder.op(
+        "MatMulNBits",
+        *inputs,
+        domain="com.microsoft",
+        K=width,
+        N=out,
+        bits=8,
+        block_size=block_size(width),
+        accuracy_level=_INT8_ACTIVATIONS,
+    )
+
+
+def block_size(width: int) -> int:
+    """The largest activation block that MatMulNBits takes and that divides the width as far as possible."""
+    return next((b for b in (ACTIVATION_BLOCK, 64, 32) if width % b == 0), 16)
+
+
+def pack_for_matmul_nbits(matrix: Int8Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """MatMulNBits' layout: uint8 [out, blocks, block] around 128, and the row's scale repeated for each block."""
+    out, width = matrix.values.shape
+    block = block_size(width)
+    blocks = -(-width // block)
+    packed = np.full((out, blocks * block), 128, dtype=np.uint8)
+    packed[:, :width] = (matrix.values.view(np.uint8)) ^ 0x80  # int8 + 128, without a wider copy
+    scales = np.repeat(matrix.scales.astype(np.float32)[:, None], blocks, axis=1)
+    return packed.reshape(out, blocks, block), np.ascontiguousarray(scales)
