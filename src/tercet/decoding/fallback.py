@@ -1,0 +1,136 @@
+"""The policy above decoding: judge each window's text, try a failed one again at a higher temperature, drop silence."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from tercet.decoding.array_gaps import from_numpy
+from tercet.decoding.loop import Decoded, decode
+from tercet.decoding.options import DecodeOptions
+from tercet.engine.protocol import Decoder
+from tercet.errors import OptionError
+from tercet.text.tokenizer import Tokenizer
+
+Array = Any
+
+REPETITIVE = "repetitive"
+UNSURE = "low log-probability"
+NO_SPEECH = "no speech"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackPolicy:
+    """openai-whisper's thresholds; None switches one off."""
+
+    temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+
+    def __post_init__(self) -> None:
+        if not self.temperatures:
+            raise OptionError("temperature: none is given; give at least one number from 0 on")
+        for name in ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"):
+            value = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and math.isfinite(value)):
+                raise OptionError(f"{name} is {value!r}; give a number, or None to switch it off")
+
+    def fault_of(self, decoded: Decoded) -> str | None:
+        """Why a text should be tried again; None where it is fine (or silent)."""
+        if self.is_silent(decoded):
+            return None
+        ratio = self.compression_ratio_threshold
+        if ratio is not None and decoded.compression_ratio > ratio:
+            return REPETITIVE
+        if self.logprob_threshold is not None and decoded.avg_logprob < self.logprob_threshold:
+            return UNSURE
+        return None
+
+    def is_silent(self, decoded: Decoded) -> bool:
+        """Whether silence explains a doubtful text."""
+        if self.no_speech_threshold is None or self.logprob_threshold is None:
+            return False
+        is_doubtful = decoded.avg_logprob < self.logprob_threshold
+        return is_doubtful and decoded.no_speech_prob > self.no_speech_threshold
+
+    def is_dropped(self, decoded: Decoded) -> bool:
+        """Whether the window's text is left out, as in openai-whisper's `transcribe`."""
+        if self.no_speech_threshold is None or decoded.no_speech_prob <= self.no_speech_threshold:
+            return False
+        return self.logprob_threshold is None or decoded.avg_logprob <= self.logprob_threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One window's text after all attempts."""
+
+    decoded: Decoded
+    attempts: int
+    reason: str | None  # why it was tried again or dropped; None where the first attempt was kept
+    is_dropped: bool
+
+
+def decode_with_fallback(
+    decoder: Decoder,
+    states: Array,
+    tokenizer: Tokenizer,
+    options: DecodeOptions,
+    policy: FallbackPolicy,
+    *,
+    languages: Sequence[str],
+    row_keys: Sequence[int],
+    seed: int,
+) -> list[Outcome]:
+    """Decode a batch; rows that fail the policy, and they alone, are decoded again at the next temperature.
+
+    Arguments as `loop.decode`. A row's outcome does not depend on the other rows.
+    """
+    n_rows = states.shape[0]
+    results: list[Decoded | None] = [None] * n_rows
+    faults: list[list[str]] = [[] for _ in range(n_rows)]
+    open_rows = list(range(n_rows))
+    for attempt, temperature in enumerate(policy.temperatures):
+        xp = array_namespace(states)
+        chosen = states
+        if len(open_rows) < n_rows:
+            chosen = xp.take(states, from_numpy(np.array(open_rows, dtype=np.int64), states), axis=0)
+        decoded = decode(
+            decoder,
+            chosen,
+            tokenizer,
+            options,
+            languages=[languages[row] for row in open_rows],
+            temperature=temperature,
+            row_keys=[row_keys[row] for row in open_rows],
+            seed=seed,
+            attempt=attempt,
+        )
+        failed = []
+        for row, result in zip(open_rows, decoded, strict=True):
+            results[row] = result
+            fault = policy.fault_of(result)
+            if fault is not None:
+                faults[row].append(fault)
+                failed.append(row)
+        open_rows = failed
+        if not open_rows:
+            break
+    return [
+        _outcome(policy, result, found)
+        for result, found in zip(results, faults, strict=True)
+        if result is not None
+    ]
+
+
+def _outcome(policy: FallbackPolicy, decoded: Decoded, faults: list[str]) -> Outcome:
+    is_dropped = policy.is_dropped(decoded)
+    attempts = 1 + policy.temperatures.index(decoded.temperature)
+    if is_dropped:
+        return Outcome(decoded, attempts, NO_SPEECH, is_dropped=True)
+    return Outcome(decoded, attempts, faults[0] if faults else None, is_dropped=False)
+
