@@ -95,7 +95,10 @@ class QuickVoice:
     def __init__(self) -> None:
         self._before = 0.0
 
-    def process_samples(self, samples: list[float]) -> float:
+    def hear(self, chunks: np.ndarray) -> list[float]:
+        return [self._hear_one(chunk) for chunk in chunks.tolist()]
+
+    def _hear_one(self, samples: list[float]) -> float:
         now = min(1.0, 30 * (sum(x * x for x in samples[::8]) / 64) ** 0.5)
         self._before, before = now, self._before
         return max(now, 0.6 * before)
@@ -115,7 +118,7 @@ VOICE_OPTIONS = st.builds(
 @given(sizes=st.lists(st.integers(1, 100_000), min_size=1, max_size=4), vad=VOICE_OPTIONS)
 def test_real_speech_in_random_pushes_gives_the_same_windows(talk, sizes, vad):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tercet.audio.vad._load_network", QuickVoice)
+        patch.setattr("tercet.audio.voice._load_network", QuickVoice)
         whole = list(windows([talk], vad))
         same(pushed(talk, [*sizes, 4000], vad), whole)
         assert any(w.has_speech for w in whole)
