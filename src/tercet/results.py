@@ -49,6 +49,15 @@ class WindowReport:
     reason: str | None  # why text was dropped or tried again, None where all went well
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one recording has been heard, for a caller's `on_progress`."""
+
+    source_index: int  # among the recordings of the call
+    done_s: float
+    total_s: float | None  # None while the length is not known (a pipe, say)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
     """The text of one recording (or of one channel of it)."""

@@ -1,0 +1,118 @@
+"""FILES... -> the recordings to hear, in the order of the arguments. Opens none of them."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tercet.errors import AudioNotFoundError, AudioUnreadableError, TercetError
+
+STDIN = "-"
+# What a folder is searched for. A file that is named outright may be called anything.
+AUDIO_EXTENSIONS = frozenset(
+    {
+        *(".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf"),
+        *(".flac", ".flv", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4"),
+        *(".mpeg", ".mpg", ".mpga", ".oga", ".ogg", ".ogv", ".opus", ".spx", ".ts", ".tta", ".wav"),
+        *(".webm", ".wma", ".wmv", ".wv"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One recording: a path as the user would write it, or `-`."""
+
+    source: str
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether the bytes come from standard input."""
+        return self.source == STDIN
+
+    @property
+    def shown(self) -> str:
+        """The name for messages and results."""
+        return "stdin" if self.is_stdin else self.source
+
+    @property
+    def file_name(self) -> str:
+        """The name without its folders."""
+        return Path(self.shown).name
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An argument that leads to no recording, and why."""
+
+    argument: str
+    error: TercetError
+
+
+def find(arguments: Sequence[str]) -> tuple[list[Input], list[Unusable]]:
+    """Every recording that the arguments name, each once.
+
+    A folder stands for the audio files in it and below, sorted; hidden ones are left out. A
+    pattern (`*`, `?`, `[...]`, `**` for any depth) that the shell left alone is matched here; a
+    file whose name is the pattern itself comes first.
+
+    Returns:
+        The recordings, and the arguments that name none.
+    """
+    found: dict[str, Input] = {}  # by the file they lead to
+    unusable: list[Unusable] = []
+    for argument in arguments:
+        try:
+            paths = list(_paths(argument))
+        except TercetError as error:
+            unusable.append(Unusable(argument, error))
+            continue
+        for path in paths:
+            key = STDIN if path == STDIN else os.path.realpath(path)
+            found.setdefault(key, Input(path))
+    return list(found.values()), unusable
+
+
+def _paths(argument: str) -> Iterable[str]:
+    path = Path(argument)
+    if argument == STDIN:
+        return [STDIN]
+    if path.is_dir():
+        return _needed(_inside(path), f"{argument}: no audio file in this folder; name the files")
+    if os.path.lexists(argument):
+        return [argument]
+    if glob.has_magic(argument):
+        matches = _matches(argument)
+        return _needed(matches, f"{argument}: no audio file matches this pattern")
+    raise AudioNotFoundError(f"{argument}: no such file; check the name")
+
+
+def _needed(paths: Iterable[str], message: str) -> list[str]:
+    listed = list(paths)
+    if not listed:
+        raise AudioNotFoundError(message)
+    return listed
+
+
+def _inside(folder: Path) -> Iterator[str]:
+    def refuse(error: OSError) -> None:
+        if error.filename == str(folder):
+            raise AudioUnreadableError(f"{folder}: cannot be opened: {error.strerror}")
+
+    for parent, below, names in os.walk(folder, onerror=refuse):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_EXTENSIONS:
+                yield str(Path(parent) / name)
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    # `*.dat` names an extension: take it at its word. `*` and `**` pick what is audio.
+    suffix = Path(pattern).suffix
+    picky = not suffix or glob.has_magic(suffix)
+    for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - absolute too
+        if Path(match).is_dir():
+            yield from _inside(Path(match))
+        elif not picky or Path(match).suffix.lower() in AUDIO_EXTENSIONS:
+            yield match

@@ -1,0 +1,128 @@
+"""`tercet listen`: recordings in, text out. Hears through `tercet.load_model`, as anybody would."""
+
+import sys
+from collections.abc import Sequence
+
+from tercet.cli import exit_codes
+from tercet.cli.delivery import Delivery, choose
+from tercet.cli.inputs import Input, find
+from tercet.cli.options import ListenOptions
+from tercet.cli.outputs import close_stdout
+from tercet.cli.parser import parse
+from tercet.cli.progress import Screen, clock_text
+from tercet.errors import ModelNotFoundError, OptionError, OutputError, TercetError
+from tercet.results import Transcript
+from tercet.text.captions import timestamp
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code. Errors go to stderr, one line each.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with the line to show.
+    """
+    try:
+        options = parse(argv)
+    except OptionError as error:
+        print(f"tercet listen: {error} (see tercet listen --help)", file=sys.stderr)
+        return exit_codes.USAGE
+    return exit_codes.OK if options is None else _listen(options)
+
+
+def _listen(options: ListenOptions) -> int:
+    inputs, unusable = find(options.files)
+    screen = Screen(quiet=options.quiet, verbose=options.verbose)
+    for argument in unusable:
+        screen.error(str(argument.error))
+    failures = len(unusable)
+    try:
+        delivery = choose(options, inputs, screen)
+        left = delivery.todo(inputs)
+        if left:
+            failures += _hear(options, left, delivery, screen)
+    except BrokenPipeError:  # whoever reads has seen enough: `| head`
+        close_stdout()
+        return exit_codes.FAILED
+    except TercetError as error:
+        screen.error(str(error))
+        if isinstance(error, OutputError):
+            close_stdout()
+        is_usage = isinstance(error, (OptionError, ModelNotFoundError))
+        return exit_codes.USAGE if is_usage else exit_codes.FAILED
+    return exit_codes.FAILED if failures else exit_codes.OK
+
+
+def _hear(
+    options: ListenOptions, inputs: Sequence[Input], delivery: Delivery, screen: Screen
+) -> int:
+    """Hear the inputs and deliver; returns how many failed."""
+    import tercet
+
+    failures = 0
+    try:
+        # Before the bar: the time to load, or to fetch, is not hearing's, and may be drawn itself.
+        model = tercet.load_model(options.model, **options.load_arguments())
+        with screen.progress(len(inputs)):
+            outcomes = model.transcribe_many(
+                [entry.source for entry in inputs],
+                on_progress=screen.on_progress,
+                **options.decoding_arguments(),
+            )
+            for index, outcome in outcomes:
+                screen.finish(index)
+                failures += not _deliver(index, outcome, inputs[index], delivery, screen)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; {delivery.stop()}") from None
+    screen.summary()
+    return failures
+
+
+def _deliver(
+    index: int,
+    outcome: Transcript | tuple[Transcript, ...] | TercetError,
+    entry: Input,
+    delivery: Delivery,
+    screen: Screen,
+) -> bool:
+    """Hand one outcome on; whether it went well."""
+    if isinstance(outcome, TercetError):
+        screen.error(_naming(entry, outcome))
+        delivery.give_up(index)
+        return False
+    transcripts = (outcome,) if isinstance(outcome, Transcript) else outcome
+    for transcript in transcripts:
+        _tell(transcript, entry, screen)
+    try:
+        delivery.take(index, transcripts)
+    except OutputError as error:
+        if not delivery.goes_on:
+            raise
+        screen.error(_naming(entry, error))
+        return False
+    return True
+
+
+def _naming(entry: Input, error: TercetError) -> str:
+    """The error's line; it names the input once."""
+    line = str(error)
+    return line if entry.shown in line else f"{entry.shown}: {line}"
+
+
+def _tell(transcript: Transcript, entry: Input, screen: Screen) -> None:
+    """The notes on a transcript: that it is empty, and all of it with --verbose."""
+    channel = "" if transcript.channel is None else f", channel {transcript.channel}"
+    name = f"{entry.shown}{channel}"
+    if not transcript.segments:
+        screen.note(f"{name}: no speech found")
+    known = transcript.language_probability
+    language = transcript.language if known is None else f"{transcript.language} ({known:.2f})"
+    screen.detail(f"{name}: {clock_text(transcript.duration_s)}, language {language}")
+    for segment in transcript.segments:
+        times = " --> ".join(
+            timestamp(seconds, always_hours=False, decimal_mark=".")
+            for seconds in (segment.start, segment.end)
+        )
+        screen.detail(f"[{times}] {segment.text.strip()}")
+    for window in transcript.windows:
+        if window.reason is not None:
+            screen.detail(f"window {window.start_s:.2f}-{window.end_s:.2f} s: {window.reason}")

@@ -1,0 +1,121 @@
+"""`tercet listen` in this process, with a model that hears nothing and says what it was asked."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tercet
+from tercet.cli.main import main
+from tercet.errors import TercetError
+from tercet.results import Progress, Segment, Transcript, WindowReport
+
+Outcome = Transcript | tuple[Transcript, ...] | TercetError
+
+
+def transcript_of(*texts: str, channel: int | None = None) -> Transcript:
+    """One segment of 1.5 s per text, each at its place in a window of its own."""
+    segments = tuple(
+        Segment(
+            id=n, seek=3000 * n, start=30.0 * n, end=30.0 * n + 1.5, text=f" {text}",
+            tokens=(50364, 11, 50439), temperature=0.0, avg_logprob=-0.25,
+            compression_ratio=1.1, no_speech_prob=0.01,
+        )
+        for n, text in enumerate(texts)
+    )  # fmt: skip
+    reason = "compression ratio 3.1 is above 2.4"
+    window = WindowReport(
+        start_s=0.0, end_s=30.0, has_speech=True, cut="end", temperature=0.2, reason=reason
+    )
+    return Transcript(
+        text="".join(segment.text for segment in segments), segments=segments, language="en",
+        language_probability=0.98, duration_s=42.0, channel=channel, windows=(window,),
+    )  # fmt: skip
+
+
+@dataclass
+class FakeModel:
+    """Says each file's stem, or what `answers` has for its name."""
+
+    answers: dict[str, Outcome | BaseException] = field(default_factory=dict)
+    order: Callable[[int], list[int]] = lambda count: list(range(count))
+    loaded: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+    load_error: TercetError | None = None
+
+    def load(self, name: str = "base", **options: Any) -> "FakeModel":
+        if self.load_error is not None:
+            raise self.load_error
+        self.loaded.append((name, options))
+        return self
+
+    def transcribe_many(
+        self, sources: Sequence[str], *, on_progress: Callable[[Progress], None], **options: Any
+    ) -> Iterator[tuple[int, Outcome]]:
+        self.calls.append(options)
+        for index in self.order(len(sources)):
+            source = sources[index]
+            self.heard.append(source)
+            on_progress(Progress(index, 42.0, 42.0))
+            answer = self.answers.get(Path(source).name, transcript_of(Path(source).stem))
+            if isinstance(answer, BaseException) and not isinstance(answer, TercetError):
+                raise answer
+            yield index, answer
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the last call to load and to transcribe were given, together."""
+        name, load_options = self.loaded[-1]
+        return {"model": name, **load_options, **self.calls[-1]}
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def fake_model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    model = FakeModel()
+    # In the module itself: asking for the real one would import all of it.
+    monkeypatch.setitem(vars(tercet), "load_model", model.load)
+    return model
+
+
+@pytest.fixture
+def run_tercet(fake_model: FakeModel, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """`run_tercet("listen", ...)` gives the exit code and what was printed."""
+
+    def run(*argv: str | Path) -> Ran:
+        code = main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def say() -> Callable[..., Transcript]:
+    return transcript_of
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Empty files in a fresh folder, which is the working folder."""
+    folder = tmp_path / "sound"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def make(*names: str) -> Path:
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"sound of " + name.encode())
+        return folder
+
+    return make
