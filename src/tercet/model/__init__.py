@@ -12,7 +12,12 @@ __all__ = ["load_torch"]
 
 
 def load_torch(
-    checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32", *, taps: bool = True
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    dtype: str = "float32",
+    *,
+    taps: bool = True,
+    threads: int | None = None,
 ) -> "tuple[TorchEncoder, TorchDecoder]":
     """The torch engine with a checkpoint's weights.
 
@@ -21,6 +26,7 @@ def load_torch(
         device: "cpu", "cuda", "cuda:1", ..
         dtype: "float32", "float16" or "bfloat16"; results are float32 all the same.
         taps: Whether `encode` gives every block's output.
+        threads: CPU threads; torch has one pool per process, so this holds for all of its users.
 
     Raises:
         EngineError: torch is not installed, or cannot use the device or dtype.
@@ -34,4 +40,4 @@ def load_torch(
         raise EngineError(
             "the torch engine needs torch, which is not installed: pip install 'tercet[torch]'"
         ) from error
-    return build_torch(checkpoint, device, dtype, taps=taps)
+    return build_torch(checkpoint, device, dtype, taps=taps, threads=threads)

@@ -247,7 +247,12 @@ def default_alignment_heads(geometry: Geometry) -> tuple[tuple[int, int], ...]:
 
 
 def build_torch(
-    checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32", *, taps: bool = True
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    dtype: str = "float32",
+    *,
+    taps: bool = True,
+    threads: int | None = None,
 ) -> tuple[TorchEncoder, TorchDecoder]:
     """Modules with a checkpoint's weights, one array in memory at a time.
 
@@ -256,6 +261,8 @@ def build_torch(
             "bfloat16". CheckpointError: an array cannot be read.
     """
     place, number = _device(device), _dtype(dtype)
+    if threads is not None:
+        torch.set_num_threads(threads)
     g = checkpoint.geometry
     with torch.device("meta"):  # no memory and no random start for what is overwritten at once
         encoder = AudioEncoder(
