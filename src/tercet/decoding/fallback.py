@@ -1,22 +1,23 @@
-"""The policy above decoding: judge each window's text, try a failed one again at a higher temperature, drop silence."""
+"""The policy above decoding: judge each window's text, try a failed one again, drop silence.
+
+How a text comes about is `loop.py`'s business.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from tercet.decoding.array_gaps import from_numpy
+from tercet.decoding.array_gaps import Array, from_numpy
 from tercet.decoding.loop import Decoded, decode
 from tercet.decoding.options import DecodeOptions
 from tercet.engine.protocol import Decoder
 from tercet.errors import OptionError
 from tercet.text.tokenizer import Tokenizer
 
-Array = Any
-
+# Reasons, as `Outcome.reason` and a window's report give them.
 REPETITIVE = "repetitive"
 UNSURE = "low log-probability"
 NO_SPEECH = "no speech"
@@ -32,12 +33,12 @@ class FallbackPolicy:
     no_speech_threshold: float | None = 0.6
 
     def __post_init__(self) -> None:
-        if not self.temperatures:
-            raise OptionError("temperature: none is given; give at least one number from 0 on")
+        temperatures = self.temperatures
+        if not temperatures or not all(_is_number(t) and t >= 0 for t in temperatures):
+            raise OptionError(f"temperatures are {temperatures!r}; give numbers from 0 on")
         for name in ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"):
             value = getattr(self, name)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not (is_number and math.isfinite(value)):
+            if value is not None and not _is_number(value):
                 raise OptionError(f"{name} is {value!r}; give a number, or None to switch it off")
 
     def fault_of(self, decoded: Decoded) -> str | None:
@@ -67,12 +68,13 @@ class FallbackPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One window's text after all attempts."""
+    """One window's text after all attempts: the first that passed, else the last."""
 
     decoded: Decoded
     attempts: int
-    reason: str | None  # why it was tried again or dropped; None where the first attempt was kept
-    is_dropped: bool
+    # Why it was dropped, else what was wrong with the first attempt; None where that was kept.
+    reason: str | None
+    is_dropped: bool  # nobody spoke: leave the text out
 
 
 def decode_with_fallback(
@@ -85,30 +87,32 @@ def decode_with_fallback(
     languages: Sequence[str],
     row_keys: Sequence[int],
     seed: int,
+    prompts: Sequence[Sequence[int]] | None = None,
+    hear_until_s: Sequence[float | None] | None = None,
 ) -> list[Outcome]:
-    """Decode a batch; rows that fail the policy, and they alone, are decoded again at the next temperature.
+    """Decode a batch; rows that fail the policy, and they alone, go on to the next temperature.
 
     Arguments as `loop.decode`. A row's outcome does not depend on the other rows.
     """
     n_rows = states.shape[0]
+    given = prompts or [()] * n_rows
     results: list[Decoded | None] = [None] * n_rows
     faults: list[list[str]] = [[] for _ in range(n_rows)]
     open_rows = list(range(n_rows))
     for attempt, temperature in enumerate(policy.temperatures):
-        xp = array_namespace(states)
-        chosen = states
-        if len(open_rows) < n_rows:
-            chosen = xp.take(states, from_numpy(np.array(open_rows, dtype=np.int64), states), axis=0)
+        chosen = states if len(open_rows) == n_rows else _rows_of(states, open_rows)
         decoded = decode(
             decoder,
             chosen,
             tokenizer,
             options,
             languages=[languages[row] for row in open_rows],
+            prompts=[given[row] for row in open_rows],
             temperature=temperature,
             row_keys=[row_keys[row] for row in open_rows],
             seed=seed,
             attempt=attempt,
+            hear_until_s=hear_until_s and [hear_until_s[row] for row in open_rows],
         )
         failed = []
         for row, result in zip(open_rows, decoded, strict=True):
@@ -128,9 +132,17 @@ def decode_with_fallback(
 
 
 def _outcome(policy: FallbackPolicy, decoded: Decoded, faults: list[str]) -> Outcome:
-    is_dropped = policy.is_dropped(decoded)
-    attempts = 1 + policy.temperatures.index(decoded.temperature)
-    if is_dropped:
+    has_passed = policy.fault_of(decoded) is None
+    attempts = len(faults) + int(has_passed)
+    if policy.is_dropped(decoded):
         return Outcome(decoded, attempts, NO_SPEECH, is_dropped=True)
     return Outcome(decoded, attempts, faults[0] if faults else None, is_dropped=False)
 
+
+def _rows_of(states: Array, rows: list[int]) -> Array:
+    index = from_numpy(np.array(rows, dtype=np.int64), states)
+    return array_namespace(states).take(states, index, axis=0)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

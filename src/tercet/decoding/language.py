@@ -1,15 +1,11 @@
-"""Which language is spoken: one decoder step after <|startoftranscript|>, over the language tokens alone."""
-
-from typing import Any
+"""Which language is spoken: one decoder step after <|startoftranscript|>, over the language tokens."""
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from tercet.decoding.array_gaps import from_numpy, log_softmax, to_numpy
+from tercet.decoding.array_gaps import Array, from_numpy, log_sum_exp, to_numpy
 from tercet.engine.protocol import Decoder
 from tercet.text.tokenizer import Tokenizer
-
-Array = Any
 
 
 def detect_languages(
@@ -17,14 +13,16 @@ def detect_languages(
 ) -> list[dict[str, float]]:
     """Probability of every language the model knows, per row of `states` [rows, frames, width].
 
-    As openai-whisper's `detect_language`: a softmax over the language tokens. `.en` models answer English.
+    As openai-whisper's `detect_language`: a softmax over the language tokens alone. The keys are
+    codes in the vocabulary's order. `.en` models answer English.
     """
     rows = states.shape[0]
-    if not tokenizer.is_multilingual:
+    if rows == 0 or not tokenizer.is_multilingual:
         return [{"en": 1.0} for _ in range(rows)]
     session = decoder.open(states)
     logits = session.step(np.full((rows, 1), tokenizer.sot, dtype=np.int64))[:, 0, :]
     xp = array_namespace(logits)
-    ids = from_numpy(np.array(list(tokenizer.language_ids.values()), dtype=np.int64), logits)
-    probabilities = to_numpy(xp.exp(log_softmax(xp.take(logits, ids, axis=-1))))
-    return [dict(zip(tokenizer.language_ids, map(float, row), strict=True)) for row in probabilities]
+    ids = np.array(list(tokenizer.language_ids.values()), dtype=np.int64)
+    heard = xp.take(logits, from_numpy(ids, logits), axis=-1)
+    shares = to_numpy(xp.exp(heard - log_sum_exp(heard)[:, None]))
+    return [dict(zip(tokenizer.language_ids, map(float, row), strict=True)) for row in shares]

@@ -1,5 +1,6 @@
 """What a transcript may look like: the options of one decoding run, checked when they are made."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,19 @@ TASKS = ("transcribe", "translate")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:
-    """openai-whisper's `DecodingOptions`, without what belongs to other roles (temperature, seed, beams)."""
+    """openai-whisper's `DecodingOptions`, without what belongs to other roles.
+
+    Temperature, seed, languages and prompts differ from row to row or from attempt to attempt, so
+    `decode` takes them.
+
+    Differs from openai/whisper: `max_initial_timestamp=0` means "the first segment starts at 0"
+    (there, 0 switches the limit off, as None does here).
+    """
 
     task: str = "transcribe"
     language: str | None = None  # code; None: detect
-    suppress_tokens: str | Sequence[int] = "-1"  # ids; "-1" among them: symbols that nobody speaks
+    # Token ids; -1 among them stands for the symbols that nobody speaks.
+    suppress_tokens: str | Sequence[int] | None = "-1"
     suppress_blank: bool = True
     without_timestamps: bool = False
     max_initial_timestamp: float | None = 1.0  # seconds
@@ -26,10 +35,17 @@ class DecodeOptions:
             raise OptionError(f"task is {self.task!r}; give 'transcribe' or 'translate'")
         object.__setattr__(self, "suppress_tokens", _ids_of(self.suppress_tokens))
         latest = self.max_initial_timestamp
-        if latest is not None and not 0 <= latest <= 30:
+        if latest is not None and not (_is_number(latest) and 0 <= latest <= 30):
             raise OptionError(f"max_initial_timestamp is {latest!r}; give 0 to 30 seconds, or None")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise OptionError(f"max_tokens is {self.max_tokens!r}; give 1 or more, or None")
+        most = self.max_tokens
+        if most is not None and not (_is_number(most) and most >= 1 and most == int(most)):
+            raise OptionError(f"max_tokens is {most!r}; give a whole number from 1 on, or None")
+
+    @property
+    def suppressed_ids(self) -> tuple[int, ...]:
+        """`suppress_tokens` as ids, -1 not yet replaced."""
+        assert isinstance(self.suppress_tokens, tuple)  # made so above
+        return self.suppress_tokens
 
     @property
     def max_initial_index(self) -> int | None:
@@ -39,11 +55,21 @@ class DecodeOptions:
         return round(self.max_initial_timestamp / TIMESTAMP_STEP_S)
 
 
-def _ids_of(given: str | Sequence[int]) -> tuple[int, ...]:
-    """Ids from "1,2,3" or a list; -1 stays and is expanded by the rules."""
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _ids_of(given: str | Sequence[int] | None) -> tuple[int, ...]:
+    """Ids from "1,2,3", a list or nothing."""
+    if given is None:
+        return ()
     try:
-        parts = [part for part in given.split(",") if part.strip()] if isinstance(given, str) else given
-        return tuple(int(part) for part in parts)
+        split = isinstance(given, str)
+        parts = [part for part in given.split(",") if part.strip()] if split else given  # type: ignore[union-attr]
+        ids = tuple(int(part) for part in parts)
     except (TypeError, ValueError) as fault:
         message = f"suppress_tokens is {given!r}; give token ids such as '1,2', '-1', or ''"
         raise OptionError(message) from fault
+    if any(number < -1 for number in ids):
+        raise OptionError(f"suppress_tokens is {given!r}; ids start at 0, only -1 has a meaning")
+    return ids

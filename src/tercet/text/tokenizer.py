@@ -1,10 +1,12 @@
-"""Whisper's vocabulary: text to ids and back, and the ids that steer the decoder. No decoding rules here.
+"""Whisper's vocabulary: text to ids and back, and the ids that steer the decoder.
 
-The subword part is a Hugging Face `tokenizer.json`. The ids behind it follow one plan in every Whisper (start, languages,
-tasks, marks, then 1501 timestamps of 0.02 s), so they are computed and then checked against the file.
+The subword part is a Hugging Face `tokenizer.json`. The ids behind it follow one plan in every
+Whisper (start, languages, tasks, marks, then 1501 timestamps of 0.02 s), so they are computed and
+then checked against the file. No decoding rules here.
 """
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +23,7 @@ _TIMESTAMPS = 1501  # 0.00 to 30.00 s
 _TASKS = ("transcribe", "translate")
 
 # What nobody says aloud: brackets, markup, bullets, and the runs of them that the training captions held.
-_UNSPOKEN = [*"\"#()*+/:;<=>@[\\]^_`{|}~「」『』"]
+_UNSPOKEN = [*'"#()*+/:;<=>@[\\]^_`{|}~「」『』']
 _UNSPOKEN_RUNS = ["<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", '("', "((", "))"]
 _UNSPOKEN_RUNS += ["(((", ")))", "[[", "]]", "{{", "}}", "♪♪", "♪♪♪"]
 _MUSIC_SIGNS = "♩♪♫♬♭♮♯"  # share their first bytes, so their first subword stands for all
@@ -32,9 +34,9 @@ def complete_merges(
 ) -> list[tuple[str, str]]:
     """Put back merges that a published file lacks.
 
-    OpenAI's multilingual vocabulary merges any neighbours whose union is a subword, lowest id first. The hub's
-    `tokenizer.json` lists these merges, but lost the very first (space, t): " the" then becomes two ids where OpenAI's
-    tokenizer gives one.
+    OpenAI's multilingual vocabulary merges any neighbours whose union is a subword, lowest id
+    first. The hub's `tokenizer.json` lists these merges, but lost the very first (space, t): some
+    words then become two ids where OpenAI's tokenizer gives one.
     """
     made = {first + second for first, second in merges}
     lost = []
@@ -102,6 +104,10 @@ class Tokenizer:
             if found != number:
                 message = f"{text} is {found}, this model needs {number}"
                 raise TokenizerError(f"{path}: another model's tokenizer ({message})")
+        lacking = next((i for i in range(self.eot) if self._subwords.id_to_token(i) is None), None)
+        if lacking is not None:
+            message = f"damaged tokenizer (no subword {lacking}); copy the model's again"
+            raise TokenizerError(f"{path}: {message}")
         if self.timestamp_begin + _TIMESTAMPS != self.vocab_size:
             message = f"vocabulary of {self.vocab_size} ids is no Whisper's"
             raise TokenizerError(f"{path}: {message}; use the model's own files")
@@ -120,7 +126,10 @@ class Tokenizer:
         return language_code(language, self.languages)
 
     def sot_sequence(self, language: str, task: str) -> tuple[int, ...]:
-        """What a transcript starts with: <|startoftranscript|>, and in multilingual models language and task."""
+        """What a transcript starts with.
+
+        That is <|startoftranscript|>, then language and task in multilingual models.
+        """
         if not self.is_multilingual:
             return (self.sot,)
         task_id = self.transcribe if task == "transcribe" else self.translate
@@ -131,13 +140,13 @@ class Tokenizer:
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
         return ids
 
-    def decode(self, tokens: list[int] | tuple[int, ...]) -> str:
-        """The text of ids; special and timestamp ids are left out, incomplete UTF-8 becomes U+FFFD."""
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of ids, special and timestamp ids left out; incomplete UTF-8 becomes U+FFFD."""
         ids = [token for token in tokens if token < self.eot]
         text: str = self._subwords.decode(ids, skip_special_tokens=False)
         return text
 
-    def decode_with_timestamps(self, tokens: list[int] | tuple[int, ...]) -> str:
+    def decode_with_timestamps(self, tokens: Sequence[int]) -> str:
         """The text of ids with <|1.08|> for timestamps; other special ids are left out."""
         pieces, run = [], list[int]()
         for token in tokens:
