@@ -1,5 +1,6 @@
 """What every test may ask for. A missing thing skips the test, or fails it under `TERCET_REQUIRE`."""
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -10,10 +11,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import tokenizers
 
 from tercet.checkpoint.arrays import MemoryCheckpoint
 from tercet.checkpoint.geometry import Geometry
 from tercet.checkpoint.naming import expected_shapes
+from tercet.text.languages import LANGUAGES
+from tercet.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = frozenset(filter(None, os.environ.get("TERCET_REQUIRE", "").replace(" ", "").split(",")))
@@ -100,3 +104,45 @@ def peer() -> Callable[[str], ModuleType]:
         return importlib.import_module(name)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Tokenizer]:
+    """`byte_tokenizer(vocab_size)`: Whisper's ids over single bytes and made-up words.
+
+    Ids 0 to 255 are bytes, `ord` of a printable letter less 33 is its id; from 256 on, id n is the
+    word " wn".
+    """
+
+    def make(vocab_size: int) -> Tokenizer:
+        end = 50257 if vocab_size >= 51865 else 50256
+        # The 256 stand-ins for bytes in the order that byte-level vocabularies have.
+        printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+        letters = [chr(i) for i in printable] + [chr(256 + i) for i in range(256 - len(printable))]
+        words = [*letters, *(f"Ġw{i}" for i in range(256, end))]
+        model = tokenizers.models.BPE({word: i for i, word in enumerate(words)}, [])
+        subwords = tokenizers.Tokenizer(model)
+        subwords.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        subwords.decoder = tokenizers.decoders.ByteLevel()
+        languages = list(LANGUAGES)[: 100 if vocab_size == 51866 else 99]
+        marks = ["translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps"]
+        names = ["endoftext", "startoftranscript", *languages, *marks]
+        subwords.add_special_tokens([f"<|{name}|>" for name in names])
+        path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+        subwords.save(str(path))
+        return Tokenizer.from_file(path, geometry_of(vocab_size))
+
+    return functools.cache(make)
+
+
+def geometry_of(vocab_size: int) -> Geometry:
+    """A model of no size but its vocabulary's."""
+    return Geometry(
+        n_mels=80,
+        width=4,
+        encoder_layers=1,
+        encoder_heads=1,
+        decoder_layers=1,
+        decoder_heads=1,
+        vocab_size=vocab_size,
+    )

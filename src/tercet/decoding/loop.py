@@ -86,8 +86,8 @@ def decode(
             row's number.
         seed: See `row_keys`.
         attempt: See `row_keys`.
-        hear_until_s: Per row, up to where speech must be written down before the text may end, in seconds
-            from the window's start (see `rules.HearOut`); None sets no bound.
+        hear_until_s: Per row, up to where speech must be written down before the text may end, in
+            seconds from the window's start (see `rules.HearOut`); None sets no bound.
 
     Raises:
         OptionError: `suppress_tokens` has an id that the vocabulary lacks.
@@ -104,21 +104,10 @@ def decode(
         )
     ]
     keys = range(n_rows) if row_keys is None else row_keys
-    strategy: Strategy = (
-        Greedy()
-        if temperature == 0
-        else Sample(temperature, seed=seed, row_keys=keys, attempt=attempt)
-    )
-    session = decoder.open(states)
-    logits = _begin(session, rows, tokenizer)
-    seats = rows  # who sits where in the session
-    while True:
-        _write(logits, seats, rules, strategy, tokenizer.eot)
-        if all(row.is_done for row in seats):
-            break
-        seats = _leave(session, seats, context)
-        last = [tokenizer.eot if row.is_done else row.tokens[-1] for row in seats]
-        logits = session.step(np.array(last, dtype=np.int64)[:, None])[:, 0, :]
+    strategy: Strategy = Greedy()
+    if temperature > 0:
+        strategy = Sample(temperature, seed=seed, row_keys=keys, attempt=attempt)
+    _run(decoder.open(states), rows, rules, strategy, tokenizer, context)
     return [
         _decoded(row, tokenizer, language, temperature)
         for row, language in zip(rows, languages, strict=True)
@@ -142,6 +131,26 @@ def _new_row(
     most = context // 2 if options.max_tokens is None else int(options.max_tokens)
     # The last token written needs no place in the cache: nothing follows it.
     return _Row(number, start, limit=min(most, context - len(start) + 1))
+
+
+def _run(
+    session: Session,
+    rows: list[_Row],
+    rules: list[Rule],
+    strategy: Strategy,
+    tokenizer: Tokenizer,
+    context: int,
+) -> None:
+    """Write all rows to their ends."""
+    logits = _begin(session, rows, tokenizer)
+    seats = rows  # who sits where in the session
+    while True:
+        _write(logits, seats, rules, strategy, tokenizer.eot)
+        if all(row.is_done for row in seats):
+            return
+        seats = _leave(session, seats, context)
+        last = [tokenizer.eot if row.is_done else row.tokens[-1] for row in seats]
+        logits = session.step(np.array(last, dtype=np.int64)[:, None])[:, 0, :]
 
 
 def _begin(session: Session, rows: list[_Row], tokenizer: Tokenizer) -> Array:

@@ -16,7 +16,8 @@ from tercet.errors import OptionError
 from tercet.text.tokenizer import TIMESTAMP_STEP_S, Tokenizer
 
 _FORBIDDEN = -float("inf")
-MAY_MISS_S = 1.0  # speech that may stay unheard at a window's end: detectors and timestamps err by that
+# Speech that may stay unheard at a window's end: detectors and timestamps err by that much.
+MAY_MISS_S = 1.0
 
 
 class Rule(Protocol):
@@ -116,9 +117,10 @@ class TimestampRules:
 class HearOut:
     """No end of the text while somebody is still speaking.
 
-    Stock Whisper often stops after a closing timestamp and leaves the rest of a window to the next one, which
-    openai-whisper starts there. Windows that are never sought again would lose those words. Where the last timestamp
-    lies well before the end of speech, as the voice detector heard it, the end is forbidden and a segment follows.
+    Stock Whisper often stops after a closing timestamp and leaves the rest of a window to the next
+    one, which openai-whisper starts there. Windows that are never sought again would lose those
+    words. Where the last timestamp lies well before the end of speech, as the voice detector heard
+    it, the end is forbidden and a segment follows.
     """
 
     def __init__(self, tokenizer: Tokenizer, hear_until_s: Sequence[float | None]) -> None:
