@@ -5,9 +5,10 @@ usage:
   python benchmarks/wer.py table NAME=RUN.jsonl ...
 
 SYSTEM is `tercet` or `openai`. The clips: every fifth of LibriSpeech test-clean (371) and every fourth of
-speechocean762 (380) as listed by the manifests in TERCET_DATA (default ../shared/data); every speaker is heard.
-A run continues where it stopped. `table` prints corpus-level WER after Whisper's English normaliser, with insertions,
-deletions, substitutions and a 95 % bootstrap interval over clips; rows compare the clips that all runs have.
+speechocean762 (380) as listed by the manifests in TERCET_DATA (default ../shared/data); every speaker is
+heard. A run continues where it stopped. `table` prints corpus-level WER after Whisper's English normaliser,
+with insertions, deletions, substitutions and a 95 % bootstrap interval over clips; rows compare the clips
+that all runs have.
 """
 
 import argparse
@@ -41,9 +42,9 @@ def tercet_system(options: argparse.Namespace) -> Callable[[Path], str]:
     model = tercet.load_model(
         options.model, compute_type=options.compute_type, threads=options.threads
     )
-    return lambda path: model.transcribe(
-        path, language="en", temperature=0.0, vad_filter=options.vad_filter
-    ).text
+    return lambda path: (
+        model.transcribe(path, language="en", temperature=0.0, vad_filter=options.vad_filter).text
+    )
 
 
 def openai_system(options: argparse.Namespace) -> Callable[[Path], str]:
@@ -85,7 +86,8 @@ def table(runs: list[str]) -> None:
     found = {}
     for spec in runs:
         name, path = spec.split("=", 1)
-        rows = [json.loads(line) for line in Path(path).open(encoding="utf-8")]
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
         found[name] = {row["path"]: row for row in rows}
     shared = set.intersection(*(set(rows) for rows in found.values()))
     print("| system | set | clips | WER % | 95 % interval | ins | del | sub |")
@@ -110,9 +112,7 @@ def interval(pairs: list[tuple[str, str]]) -> tuple[float, float]:
     counts = []
     for reference, heard in pairs:
         one = jiwer.process_words(reference, heard)
-        counts.append(
-            (one.insertions + one.deletions + one.substitutions, len(reference.split()))
-        )
+        counts.append((one.insertions + one.deletions + one.substitutions, len(reference.split())))
     draw = random.Random(0)
     rates = []
     for _ in range(1000):

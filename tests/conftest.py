@@ -107,14 +107,24 @@ def peer() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def byte_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Tokenizer]:
-    """`byte_tokenizer(vocab_size)`: Whisper's ids over single bytes and made-up words.
+def byte_tokenizer(byte_tokenizer_file: Callable[[int], Path]) -> Callable[[int], Tokenizer]:
+    """`byte_tokenizer(vocab_size)`: the opened `byte_tokenizer_file`."""
+
+    def make(vocab_size: int) -> Tokenizer:
+        return Tokenizer.from_file(byte_tokenizer_file(vocab_size), geometry_of(vocab_size))
+
+    return functools.cache(make)
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """`byte_tokenizer_file(vocab_size)`: Whisper's ids over single bytes and made-up words.
 
     Ids 0 to 255 are bytes, `ord` of a printable letter less 33 is its id; from 256 on, id n is the
     word " wn".
     """
 
-    def make(vocab_size: int) -> Tokenizer:
+    def make(vocab_size: int) -> Path:
         end = 50257 if vocab_size >= 51865 else 50256
         # The 256 stand-ins for bytes in the order that byte-level vocabularies have.
         printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -130,7 +140,7 @@ def byte_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], 
         subwords.add_special_tokens([f"<|{name}|>" for name in names])
         path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
         subwords.save(str(path))
-        return Tokenizer.from_file(path, geometry_of(vocab_size))
+        return path
 
     return functools.cache(make)
 

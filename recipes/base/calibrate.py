@@ -2,9 +2,10 @@
 
 usage: python recipes/base/calibrate.py SOURCE
 
-SOURCE is what `make.py` takes. The sound comes from TERCET_DATA (default ../shared/data): the first 30 s of twelve
-LibriSpeech chapters whose speakers are not held out for development, four other languages, three environmental sounds.
-The result is committed, so that `make.py` needs no sound and gives the same bytes everywhere.
+SOURCE is what `make.py` takes. The sound comes from TERCET_DATA (default ../shared/data): the first
+30 s of twelve LibriSpeech chapters whose speakers are not held out for development, four other
+languages, three environmental sounds. The result is committed, so that `make.py` needs no sound and
+gives the same bytes everywhere.
 """
 
 import json

@@ -17,7 +17,9 @@ from safetensors.numpy import load_file
 from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.checkpoint.native import FORMAT, WEIGHTS
 from tercet.checkpoint.save import settings_files
+from tercet.convert.quantize import BLOCK
 from tercet.convert.store import metadata_of, stored_arrays, write_arrays
+from tercet.errors import TercetError
 
 HERE = Path(__file__).resolve().parent
 CALIBRATION_FILE = HERE / "calibration.safetensors"
@@ -40,7 +42,8 @@ QUANTIZATION = {  # in the words of compressed-tensors
                 "num_bits": 8,
                 "type": "int",
                 "symmetric": True,
-                "strategy": "channel",
+                "strategy": "group",
+                "group_size": BLOCK,
             },
         }
     },
@@ -57,13 +60,16 @@ def find_source(source: str) -> Path:
 
 
 def main(source: str, folder: Path) -> None:
-    """Write weights, settings, tokenizer and checksums."""
+    """Write weights, settings, tokenizer and checksums.
+
+    Raises:
+        TercetError: the source cannot be read, is another model than base, or the folder is full.
+    """
     checkpoint = open_checkpoint(find_source(source))
     if checkpoint.tokenizer_file is None:
         sys.exit(f"{source}: has no tokenizer.json; put the model's beside its weights")
+    arrays = stored_arrays(checkpoint, load_file(CALIBRATION_FILE))
     folder.mkdir(parents=True, exist_ok=True)
-    statistics = load_file(CALIBRATION_FILE)
-    arrays = stored_arrays(checkpoint, statistics)
     write_arrays(folder / WEIGHTS, arrays, metadata_of(checkpoint, arrays, FACTS))
     for name, values in settings_of(checkpoint).items():
         text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
@@ -100,4 +106,7 @@ def settings_names(folder: Path) -> list[str]:
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) == 3 else PACKAGE)
+    try:
+        main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) == 3 else PACKAGE)
+    except TercetError as fault:
+        sys.exit(str(fault))

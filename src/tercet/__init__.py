@@ -1,7 +1,7 @@
 """Tercet: hear an audio file once, through one frozen Whisper encoder. Start at `load_model`.
 
-    model = tercet.load_model()
-    print(model.transcribe("street.ogg").text)
+model = tercet.load_model()
+print(model.transcribe("street.ogg").text)
 """
 
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """`load_model` and `Model` bring the engines; they are imported when first used, so that `import tercet` is quick."""
+    """`load_model` and `Model` bring the engines: imported when first used, so `import tercet` is quick."""
     if name == "load_model":
         from tercet.loading import load_model
 

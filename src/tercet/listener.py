@@ -1,4 +1,7 @@
-"""The model that people hold in their hands: audio in, transcripts out. The loops themselves are in `longform/`."""
+"""The model that people hold in their hands: audio in, transcripts out.
+
+What is allowed is checked here, before any audio is opened; the loop itself is in `longform/`.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,6 +11,7 @@ from tercet.audio.sources import AudioSource
 from tercet.checkpoint.geometry import Geometry
 from tercet.decoding.fallback import FallbackPolicy
 from tercet.decoding.options import DecodeOptions
+from tercet.decoding.rules import suppressed_tokens
 from tercet.engine.protocol import Decoder, Encoder
 from tercet.errors import OptionError, TercetError
 from tercet.longform.parallel import ParallelListener, Piece
@@ -15,6 +19,7 @@ from tercet.longform.settings import (
     ListenSettings,
     check_count,
     check_longform,
+    check_switch,
     temperatures_of,
     vad_of,
 )
@@ -82,32 +87,44 @@ class Model:
         channel: Channel = "mean",
         on_progress: Callable[[Progress], None] | None = None,
         should_cancel: Callable[[], bool] | None = None,
-    ) -> Any:
-        """Write down what is said in one recording. Options have openai-whisper's names; see docs/options.md.
+    ) -> Any:  # `Transcript`, but for channel="each": a union would trouble every other caller
+        """Write down what is said in one recording.
+
+        The options have openai-whisper's and faster-whisper's names; see docs/options.md.
 
         Args:
-            audio: A path, "-", bytes, a binary file object, samples (NumPy, torch) or a data set's dictionary.
+            audio: A path, "-", bytes, a binary file object, samples (NumPy, torch) or a data set's
+                dictionary.
             sampling_rate: Hz, for samples; 16000 if not given.
             language: Code or English name; None detects it in the first window with speech.
             task: "transcribe", or "translate" (into English).
             temperature: 0 is greedy; of several, the next is tried where a text fails a threshold.
-            compression_ratio_threshold, logprob_threshold, no_speech_threshold: None switches one off.
-            suppress_tokens: Ids; "-1" stands for symbols that nobody speaks, "" for none.
-            suppress_blank, without_timestamps, max_initial_timestamp: As in openai-whisper.
+            compression_ratio_threshold: Try again where the text repeats itself more; None: never.
+            logprob_threshold: Try again where the mean log-probability is lower; None: never.
+            no_speech_threshold: Leave out what silence explains better; None: never.
+            suppress_tokens: Ids never written; "-1" stands for symbols that nobody speaks, "" for none.
+            suppress_blank: A window's text never starts with a blank.
+            without_timestamps: Decode text alone: one segment per window.
+            max_initial_timestamp: The latest start of a window's first segment, in seconds; None: any.
             seed: For temperatures above 0: the same seed gives the same text.
             longform: "parallel": windows cut in pauses, independent of each other.
             batch_size: Windows decoded together; changes the speed, never the text.
-            vad_filter, vad_parameters: faster-whisper's; windows without speech are not decoded.
+            vad_filter: Windows without speech are not decoded.
+            vad_parameters: faster-whisper's, by name.
             mel_floor: "window", or "file" as openai-whisper (reads the source twice).
-            channel: "mean", a channel's number, or "each" (the result is then a tuple, one per channel).
-            on_progress, should_cancel: Called as windows are finished; asked before each batch.
+            channel: "mean", a channel's number, or "each".
+            on_progress: Called as windows are finished.
+            should_cancel: Asked before each window and each batch.
+
+        Returns:
+            A `Transcript`; with channel "each" a tuple of them, one per channel.
 
         Raises:
             AudioError: the recording cannot be heard.
             OptionError: an option's value is not allowed.
             Cancelled: `should_cancel` said so.
         """
-        options = {k: v for k, v in locals().items() if k not in ("self", "audio")}
+        options = {name: value for name, value in locals().items() if name not in ("self", "audio")}
         ((_, outcome),) = self.transcribe_many([audio], **options)
         if isinstance(outcome, TercetError):
             raise outcome
@@ -118,12 +135,12 @@ class Model:
     ) -> Iterator[tuple[int, Outcome]]:
         """Write down several recordings, their windows batched together.
 
-        Takes the options of `transcribe`. Yields (index of the source, its transcript or its error) as each is
-        finished; a source that cannot be heard harms no other.
+        Takes the options of `transcribe`. Yields (index of the source, its transcript or its error) as
+        each is finished, which need not be their order; a source that cannot be heard harms no other.
 
         Raises:
             OptionError: at once, before anything is opened.
-            Cancelled: `should_cancel` said so.
+            Cancelled: `should_cancel` said so; what was yielded before stays good.
         """
         each = options.get("channel") == "each"
         return _gather(self._pieces(sources, options), each=each)
@@ -131,8 +148,8 @@ class Model:
     def stream(self, audio: AudioSource, **options: Any) -> Iterator[Transcript]:
         """Write down one recording, window by window, in bounded memory.
 
-        Takes the options of `transcribe` (channel "each" excepted). Each part's times are the recording's; the texts
-        of all parts joined are the text that `transcribe` gives.
+        Takes the options of `transcribe` (channel "each" excepted). There is one part per window; its
+        times are the recording's. The texts of all parts joined are the text that `transcribe` gives.
 
         Raises:
             AudioError: the recording cannot be heard (also midway).
@@ -140,7 +157,9 @@ class Model:
             Cancelled: `should_cancel` said so.
         """
         if options.get("channel") == "each":
-            raise OptionError("channel 'each' cannot be streamed; stream one channel after the other")
+            raise OptionError(
+                "channel 'each' cannot be streamed; stream one channel after the other"
+            )
         return _parts_of(self._pieces([audio], options))
 
     def _pieces(
@@ -153,36 +172,48 @@ class Model:
     def _settings(
         self,
         *,
+        sampling_rate: int | None = None,
         language: str | None = None,
+        task: str = "transcribe",
         temperature: float | Sequence[float] = FALLBACK_TEMPERATURES,
+        compression_ratio_threshold: float | None = 2.4,
+        logprob_threshold: float | None = -1.0,
+        no_speech_threshold: float | None = 0.6,
+        suppress_tokens: str | Sequence[int] = "-1",
+        suppress_blank: bool = True,
+        without_timestamps: bool = False,
+        max_initial_timestamp: float | None = 1.0,
+        seed: int = 0,
         longform: str = "parallel",
         batch_size: int | None = None,
         vad_filter: bool = True,
         vad_parameters: Mapping[str, object] | None = None,
-        sampling_rate: int | None = None,
-        seed: int = 0,
         mel_floor: MelFloor = "window",
         channel: Channel = "mean",
         on_progress: Callable[[Progress], None] | None = None,
         should_cancel: Callable[[], bool] | None = None,
-        compression_ratio_threshold: float | None = 2.4,
-        logprob_threshold: float | None = -1.0,
-        no_speech_threshold: float | None = 0.6,
-        **decode: Any,
     ) -> ListenSettings:
+        """The options of `transcribe`, checked; its defaults are repeated here (a test compares them)."""
         check_longform(longform)
+        check_switch("suppress_blank", suppress_blank)
+        check_switch("without_timestamps", without_timestamps)
+        decode = DecodeOptions(
+            task=task,
+            language=self._language_code(language, task),
+            suppress_tokens=suppress_tokens,
+            suppress_blank=suppress_blank,
+            without_timestamps=without_timestamps,
+            max_initial_timestamp=max_initial_timestamp,
+        )
+        suppressed_tokens(decode, self.tokenizer)  # refuses ids that the vocabulary lacks
         policy = FallbackPolicy(
             temperatures=temperatures_of(temperature),
             compression_ratio_threshold=compression_ratio_threshold,
             logprob_threshold=logprob_threshold,
             no_speech_threshold=no_speech_threshold,
         )
-        if language is not None:
-            language = self.tokenizer.language_code(language)
-        elif not self.geometry.is_multilingual:
-            language = "en"
         return ListenSettings(
-            decode=DecodeOptions(language=language, **decode),
+            decode=decode,
             policy=policy,
             seed=seed,
             batch_size=self._batch_size if batch_size is None else batch_size,
@@ -194,27 +225,38 @@ class Model:
             should_cancel=should_cancel,
         )
 
+    def _language_code(self, language: str | None, task: str) -> str | None:
+        if not self.geometry.is_multilingual and task == "translate":
+            raise OptionError(
+                f"task 'translate' needs a model of many languages; {self.name} knows English"
+            )
+        if language is not None:
+            return self.tokenizer.language_code(language)
+        return None if self.geometry.is_multilingual else "en"
+
 
 def _gather(pieces: Iterator[Piece], *, each: bool) -> Iterator[tuple[int, Outcome]]:
-    """Join the stretches of each track, and the tracks of each source."""
-    stretches: dict[tuple[int, int | None], list[Transcript]] = {}
-    ended: dict[int, list[Transcript]] = {}
+    """Join the windows of each track, and the tracks of each source."""
+    parts: dict[int, dict[int | None, list[Transcript]]] = {}  # by source and channel
+    n_ended: dict[int, int] = {}
     for piece in pieces:
-        index, key = piece.source_index, (piece.source_index, piece.channel)
+        index = piece.source_index
         if piece.error is not None:
-            ended.pop(index, None)
+            parts.pop(index, None)
             yield index, piece.error
         elif piece.transcript is not None:
-            stretches.setdefault(key, []).append(piece.transcript)
+            parts.setdefault(index, {}).setdefault(piece.channel, []).append(piece.transcript)
         elif piece.is_end:
-            tracks = ended.setdefault(index, [])
-            tracks.append(_joined(stretches.pop(key)))
-            if len(tracks) == piece.n_tracks:
-                yield index, tuple(ended.pop(index)) if each else tracks[0]
+            n_ended[index] = n_ended.get(index, 0) + 1
+            if n_ended[index] == piece.n_tracks:
+                # A channel where nobody speaks may end before those opened earlier.
+                tracks = sorted(parts.pop(index).items(), key=lambda track: track[0] or 0)
+                transcripts = tuple(_joined(track) for _, track in tracks)
+                yield index, transcripts if each else transcripts[0]
 
 
 def _joined(parts: list[Transcript]) -> Transcript:
-    """One transcript of a track's stretches."""
+    """One transcript of a track's windows."""
     return replace(
         parts[-1],
         text="".join(part.text for part in parts),

@@ -29,11 +29,11 @@ def load_model(
     """Open a Whisper.
 
     Args:
-        name: A known name ("base", "small", "distil-large-v3", ...), a folder or file (Hugging Face's, OpenAI's,
-            CTranslate2's or Tercet's layout), or a hub id ("owner/name").
+        name: A known name ("base", "small", "distil-large-v3", ...), a folder or file (Hugging Face's,
+            OpenAI's, CTranslate2's or Tercet's layout), or a hub id ("owner/name").
         device: "cpu", "cuda", or "auto" (the CPU; a GPU is used when asked for).
-        compute_type: "int8", "float32"; on the torch engine "float32", "bfloat16" or "float16". "auto": int8 on
-            ONNX Runtime, float32 in torch on a CPU, float16 on a GPU.
+        compute_type: "int8", "float32"; on the torch engine "float32", "bfloat16" or "float16". "auto":
+            int8 on ONNX Runtime, float32 in torch on a CPU, float16 on a GPU.
         engine: "onnx" (ONNX Runtime), "torch" (extra `torch`), or "auto" (torch on a GPU, else ONNX Runtime).
         threads: CPU threads; None leaves the choice to the engine (one per core).
         batch_size: Windows decoded together.
@@ -66,7 +66,9 @@ def _choose(engine: str, device: str, compute_type: str) -> tuple[str, str, str]
     if engine == "auto":
         engine = "torch" if device == "cuda" else "onnx"
     if engine == "onnx" and device == "cuda":
-        raise OptionError("engine 'onnx' runs on the CPU here; for device 'cuda' give engine 'torch'")
+        raise OptionError(
+            "engine 'onnx' runs on the CPU here; for device 'cuda' give engine 'torch'"
+        )
     device = "cpu" if device == "auto" else device
     allowed_types = ONNX_TYPES if engine == "onnx" else TORCH_TYPES
     if compute_type == "auto":
@@ -80,7 +82,7 @@ def _choose(engine: str, device: str, compute_type: str) -> tuple[str, str, str]
 
 
 def _tokenizer_file(checkpoint: Checkpoint) -> Path:
-    """The checkpoint's own tokenizer, else that of another model with the same vocabulary (OpenAI's .pt has none)."""
+    """The checkpoint's own, else that of another model with the same vocabulary (OpenAI's .pt has none)."""
     return checkpoint.tokenizer_file or find_tokenizer(checkpoint.geometry.vocab_size)
 
 
@@ -101,6 +103,4 @@ def _open_torch(
 ) -> tuple[Encoder, Decoder]:
     from tercet.model import load_torch
 
-    return load_torch(
-        checkpoint, device=device, dtype=compute_type, taps=False, threads=threads
-    )
+    return load_torch(checkpoint, device=device, dtype=compute_type, taps=False, threads=threads)

@@ -1,4 +1,4 @@
-"""What Tercet hands back: frozen results that know how to become JSON. No decoding and no file writing here."""
+"""What Tercet hands back: frozen results that know how to become JSON. No decoding, no file writing."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ SCHEMA = "tercet/1"  # raised when a field changes meaning; adding fields does n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of text with its times. Field names are openai-whisper's; all times are seconds on the file's clock."""
+    """A stretch of text. Field names are openai-whisper's; times are seconds on the recording's clock."""
 
     id: int
     seek: int  # the window's start, in frames of 10 ms
@@ -101,6 +101,7 @@ class Transcript:
         return self._as("tsv")
 
     def _as(self, format_name: str) -> str:
-        from tercet.text.captions import render  # the one late import upward, see docs/ARCHITECTURE.md
+        # The one late import upward, see docs/ARCHITECTURE.md.
+        from tercet.text.captions import render
 
         return render(self, format_name)

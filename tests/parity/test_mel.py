@@ -112,3 +112,16 @@ def test_under_the_files_floor_a_windows_mel_is_a_slice_of_the_whole_files(whisp
     assert (
         np.abs(own_floor - expected)[:, 2:-2].max() > 0.1
     )  # the floor does matter in this quiet window
+
+
+# A full window has no padding: there, its last frames differ, ours reflect the sound at the window's end.
+@pytest.mark.parametrize("n_samples", [1, 160, 48_017, 479_700])
+def test_padding_in_the_spectrogram_is_that_of_openais_transcribe(whisper_audio, n_samples):
+    samples = sound(n_samples)
+    whole = openai_mel(whisper_audio, samples, 80, padding=480_000)
+    content = whole[:, : whole.shape[1] - 3000]
+    expected = whisper_audio.pad_or_trim(content, 3000)
+
+    ours = log_mel(samples, pad_value=0.0)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
+    assert np.abs(ours - log_mel(samples)).max() > 0.1

@@ -86,6 +86,7 @@ def log_mel(
     *,
     n_mels: int = 80,
     pad_to: int | None = WINDOW_SAMPLES,
+    pad_value: float | None = None,
     floor_max: float | None = None,
 ) -> np.ndarray:
     """The encoder's input (Whisper, arXiv:2212.04356, section 2.2).
@@ -94,6 +95,10 @@ def log_mel(
     None leaves its length. There is one frame per whole 160 samples; frame i is centred on sample 160 i, with
     the sound reflected at both ends. Reflection needs 201 samples: shorter sound (unpadded) is reflected as
     if zeros followed it up to there, and still gives n // 160 frames, that is none or one.
+
+    `pad_value` None lets the padding be heard as silence (openai-whisper's `decode` on a padded clip,
+    transformers); a number stands in all frames behind the sound instead. openai-whisper's `transcribe` and
+    faster-whisper have 0.0 there, which base hears better (docs/EXPERIMENTS.md).
 
     Values under the maximum minus 8 (log10 of power) are raised to there; then all are shifted and scaled by
     (x + 4) / 4. The maximum is this window's own, or `floor_max` (see `log_mel_maximum`). It never spans a
@@ -107,6 +112,7 @@ def log_mel(
     if samples.ndim != 1:
         raise OptionError(f"log_mel takes one channel [n], not shape {list(samples.shape)}.")
     sound = samples.astype(np.float32, copy=False)
+    heard_frames = sound.size // HOP_SAMPLES
     if pad_to is not None:
         sound = np.pad(sound[:pad_to], (0, max(0, pad_to - sound.size)))
     n_frames = sound.size // HOP_SAMPLES
@@ -118,6 +124,8 @@ def log_mel(
         np.maximum(log, np.float32(maximum - _RANGE_LOG10), out=log)
     log += np.float32(4.0)
     log /= np.float32(4.0)
+    if pad_value is not None:
+        log[:, heard_frames:] = pad_value
     return log
 
 

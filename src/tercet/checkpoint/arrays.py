@@ -17,9 +17,9 @@ from tercet.checkpoint.geometry import Geometry
 
 @dataclass(frozen=True, slots=True)
 class Int8Matrix:
-    """A matrix kept in 8 bits: weight = values * scales[:, None].
+    """A matrix kept in 8 bits: each value times the scale of its row and block.
 
-    `values` is int8 [out, in], `scales` float32 [out].
+    `values` is int8 [out, in], `scales` float32 [out, blocks]: equal blocks of columns, or one, the row.
     """
 
     values: np.ndarray
@@ -27,8 +27,13 @@ class Int8Matrix:
 
     def to_float(self) -> np.ndarray:
         """The matrix as float32 [out, in]."""
-        weight: np.ndarray = np.multiply(self.values, self.scales[:, None], dtype=np.float32)
+        weight: np.ndarray = np.multiply(self.values, self.steps(), dtype=np.float32)
         return weight
+
+    def steps(self) -> np.ndarray:
+        """What one step of each value is worth, float32 [out, in]."""
+        blocks = max(1, self.scales.shape[1])
+        return np.repeat(self.scales, self.values.shape[1] // blocks, axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

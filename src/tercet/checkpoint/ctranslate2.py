@@ -74,7 +74,7 @@ class ModelBin:
         record, scales = self.records[key], self._scales(key)
         if record.dtype != "int8" or len(record.shape) != 2 or scales is None or scales.ndim != 1:
             return None
-        return Int8Matrix(self._read_stored(key), scales)
+        return Int8Matrix(self._read_stored(key), scales[:, None])
 
     def number(self, key: str) -> int | None:
         """A single stored integer."""

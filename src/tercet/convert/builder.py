@@ -1,10 +1,12 @@
 """A small hand for writing ONNX graphs: names nodes, collects weights. Knows nothing of Whisper.
 
-Weights never enter the protobuf (which ends at 2 GB): the graph declares them as external, and the engine hands the
-arrays over when it opens the graph.
+Weights of more than a kilobyte never enter the protobuf (which ends at 2 GB): the graph declares them
+as external, and the engine hands the arrays over when it opens the graph.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,7 +26,7 @@ _TENSOR_TYPES = {
 }
 _INLINE_BYTES = 1024  # shapes and scalars stay in the graph, where the optimiser can fold them
 
-Shape = list[int | str]
+Shape = Sequence[int | str]  # a name stands for a size that is known when the graph runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,16 @@ class GraphBuilder:
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def rename_output(self, name: str, dtype: type[np.generic], shape: Shape) -> None:
-        """Publish a value that a node already writes under its public name (no Identity, so no copy)."""
+    def publish(self, name: str, dtype: type[np.generic], shape: Shape) -> None:
+        """Publish a value that a node writes under its public name already (no Identity, no copy)."""
         kind = _TENSOR_TYPES[np.dtype(dtype)]
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """Register a weight under a name of its own; the same name twice is the same weight."""
+        """Register a weight under a name of its own; the same name twice is the same weight.
+
+        (Whoever comes second may pass the array again: the first one is kept.)
+        """
         if name not in self._weights:
             self._weights[name] = np.ascontiguousarray(array)
         return name
@@ -85,7 +90,7 @@ class GraphBuilder:
             self._constants[key] = name
         return self._constants[key]
 
-    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output and return that output's name."""
         return self.ops(kind, *inputs, outputs=1, domain=domain, **attributes)[0]
 
@@ -95,7 +100,7 @@ class GraphBuilder:
         *inputs: str,
         outputs: int | list[str],
         domain: str = "",
-        **attributes: object,
+        **attributes: Any,
     ) -> list[str]:
         """Add a node with several outputs, numbered or named."""
         self._count += 1

@@ -1,13 +1,16 @@
-"""The decoder as two ONNX graphs: cross-attention's keys and values (once per window), and the step (once per token).
+"""The decoder as two ONNX graphs.
 
-Each row has its own cache length. The cache is one buffer per layer and row of the full text context, which
-com.microsoft.GroupQueryAttention reads and extends in place: rolling back is only a smaller length.
+One computes cross-attention's keys and values (once per window), the other is the step (once per
+token). Each row has its own cache length. The cache is one buffer per layer and row of the full text
+context, which com.microsoft.GroupQueryAttention reads and extends in place: rolling back is only a
+smaller length. Who owns the buffers is the engine's concern.
 """
 
 import numpy as np
+from onnx import TensorProto
 
 from tercet.checkpoint.arrays import Checkpoint
-from tercet.convert.builder import Graph, GraphBuilder
+from tercet.convert.builder import Graph, GraphBuilder, Shape
 from tercet.convert.layers import (
     Precision,
     add_mlp,
@@ -54,12 +57,19 @@ def decoder_graph(
 ) -> Graph:
     """One step of the decoder, for 1..n tokens per row.
 
-    Inputs: `tokens`, `positions` int64 [rows, n]; `last` int32 [rows] (index of each row's last cached token once this
-    step is done); `total` int32 scalar (largest `last` + 1); `keep` int64 [rows, k, 1] (positions within the step whose
-    logits are wanted); per layer i `past_key_i`, `past_value_i` [rows, heads, context, size] and `cross_key_i`,
-    `cross_value_i` [rows, heads, frames, size].
-    Outputs: `logits` float32 [rows, k, vocab]; `present_key_i`, `present_value_i` (bind them to the past's
-    buffers); with `alignment_heads` also `alignment` [rows, chosen, n, frames], cross-attention probabilities.
+    Inputs:
+        `tokens`, `positions`: int64 [rows, n].
+        `last`: int32 [rows], index of each row's last cached token once this step is done.
+        `total`: int32 scalar, largest `last` + 1.
+        `keep`: int64 [rows, k, 1], positions within the step whose logits are wanted.
+        `past_key_i`, `past_value_i`: float32 [rows, heads, context, head size] for each layer i.
+        `cross_key_i`, `cross_value_i`: float32 [rows, heads, frames, head size] for each layer i.
+
+    Outputs:
+        `present_key_i`, `present_value_i`: bind them to the past's buffers.
+        `logits`: float32 [rows, k, vocab].
+        `alignment`: float32 [rows, chosen heads, n, frames], the cross-attention of
+            `alignment_heads` ((layer, head) pairs), where there are any.
     """
     geometry = checkpoint.geometry
     matrices = Matrices(checkpoint)
@@ -101,10 +111,16 @@ def _embed(
         codes = builder.op("Gather", builder.weight(f"{EMBEDDING}.uint8", packed), tokens)
         scale = builder.op("Gather", builder.weight(f"{EMBEDDING}.block_scales", scales), tokens)
         centred = builder.op(
-            "Sub", builder.op("Cast", codes, to=1), builder.constant(128.0, np.float32)
+            "Sub",
+            builder.op("Cast", codes, to=TensorProto.FLOAT),
+            builder.constant(128.0, np.float32),
         )
         scaled = builder.op("Mul", centred, builder.op("Unsqueeze", scale, builder.constant([-1])))
         word = builder.op("Reshape", scaled, builder.constant([0, 0, -1]))
+        width = matrices.checkpoint.geometry.width
+        if width != packed[0].size:  # the last block is padded
+            zero, last = builder.constant([0]), builder.constant([-1])
+            word = builder.op("Slice", word, zero, builder.constant([width]), last)
     return builder.op("Add", word, place)
 
 
@@ -141,7 +157,7 @@ def _self_attention(
     attention = f"model.decoder.layers.{index}.self_attn"
     normed = add_norm(builder, matrices, value, f"{attention}_layer_norm")
     q, k, v = add_qkv(builder, matrices, normed, attention, kind)
-    cache = ["rows", heads, "context", size]
+    cache: Shape = ["rows", heads, "context", size]
     past = [builder.input(f"past_{part}_{index}", np.float32, cache) for part in ("key", "value")]
     present = [f"present_{part}_{index}" for part in ("key", "value")]
     mixed, *_ = builder.ops(
@@ -158,7 +174,7 @@ def _self_attention(
         kv_num_heads=heads,
     )
     for name in present:
-        builder.rename_output(name, np.float32, cache)
+        builder.publish(name, np.float32, cache)
     return add_projection(builder, matrices, mixed, f"{attention}.out_proj", kind)
 
 
@@ -172,7 +188,7 @@ def _cross_attention(
 ) -> str:
     geometry = matrices.checkpoint.geometry
     heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads
-    shape = ["rows", heads, "frames", size]
+    shape: Shape = ["rows", heads, "frames", size]
     key = builder.input(f"cross_key_{index}", np.float32, shape)
     value = builder.input(f"cross_value_{index}", np.float32, shape)
     if alignment:
@@ -186,7 +202,9 @@ def _cross_attention(
         scaled = builder.op("Mul", scores, builder.constant(size**-0.5, np.float32))
         probabilities = builder.op("Softmax", scaled, axis=-1)
         parts = (
-            builder.ops("Split", probabilities, outputs=len(alignment), axis=1, num_outputs=len(alignment))
+            builder.ops(
+                "Split", probabilities, outputs=len(alignment), axis=1, num_outputs=len(alignment)
+            )
             if len(alignment) > 1
             else [probabilities]
         )

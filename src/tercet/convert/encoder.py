@@ -1,7 +1,7 @@
 """The encoder as an ONNX graph: log-mel in, states and 0.4 s taps out, any even number of mel frames.
 
-Whisper, arXiv:2212.04356, section 2.2: two convolutions (the second halves the rate), sinusoidal positions,
-pre-norm blocks, a final norm.
+Whisper, arXiv:2212.04356, section 2.2: two convolutions (the second halves the rate), sinusoidal
+positions, pre-norm blocks, a final norm. Computes log-mels nowhere.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ def encoder_graph(checkpoint: Checkpoint, precision: Precision, *, taps: bool) -
     """Build the encoder.
 
     Input `mel` float32 [1, n_mels, 2 x frames]. Output `states` float32 [1, frames, width].
-    With `taps`: a further input `pooling` float32 [taps, frames] (which frames each tap averages, as weights) and
-    output `taps` float32 [layers, taps, width].
+    With `taps`: a further input `pooling` float32 [taps, frames] (which frames each tap averages, as
+    weights) and output `taps` float32 [layers, taps, width].
     """
     geometry = checkpoint.geometry
     matrices = Matrices(checkpoint)
@@ -45,8 +45,8 @@ def encoder_graph(checkpoint: Checkpoint, precision: Precision, *, taps: bool) -
 def pooling_weights(frames: int, real_frames: int, *, per_tap: int = 20) -> np.ndarray:
     """Averaging weights [ceil(frames / per_tap), frames] for taps of `per_tap` frames (20 frames are 0.4 s).
 
-    The tap in which the sound ends averages its real frames only (so a file's last tap hears no padding);
-    taps that are padding throughout average the padding.
+    The tap in which the sound ends averages its real frames only (so a file's last tap hears no
+    padding); taps that are padding throughout average the padding.
     """
     taps = -(-frames // per_tap)
     weights = np.zeros((taps, frames), dtype=np.float32)

@@ -1,9 +1,11 @@
-"""Telling encoders apart: a hash for exact copies, a sketch that an 8-bit copy matches and a fine-tune does not.
+"""Telling encoders apart: a hash for exact copies, a sketch for 8-bit ones.
 
-The sketch of a matrix is its product with a fixed vector of signs, for some of its rows. Rounding to 8 bits moves each
-such product by a known, tiny, random amount (scale / sqrt(12) x sqrt(columns) in the mean), so what is measured is not
-"how far" but "how far in units of what rounding explains": about 1 for any honest 8-bit copy, far above it as soon as
-the weights moved by more than their own rounding error, as they do in a fine-tune or a merged adapter.
+The sketch of a matrix is its product with a fixed vector of signs, for some of its rows. Rounding to
+8 bits moves each such product by a known, tiny, random amount (scale / sqrt(12) x sqrt(columns) in the
+mean), so what is measured is not "how far" but "how far in units of what rounding explains": about 1
+for any honest 8-bit copy, far above it as soon as the weights moved by more than their own rounding
+error, as they do in a fine-tune or a merged adapter. What to do about a stranger is the caller's
+concern.
 """
 
 import base64
@@ -11,21 +13,25 @@ import hashlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from tercet.checkpoint.arrays import Checkpoint
 from tercet.convert.smooth import column_factors, row_divisors
+from tercet.errors import CheckpointError
 
 ROWS = 128  # rows sketched per matrix; 36 matrices of base make 9 KB
 _LIMIT_OVERALL = 1.1  # mean square deviation in units of rounding (spread over base's rows: 0.02)
 _LIMIT_MATRIX = 1.6  # the same for one matrix of 128 rows (spread 0.13)
-_HALF_PRECISION = 2.0**-9  # relative rounding of bfloat16, the coarsest float that weights are kept in
+_FLOAT16_STEP = 2.0**-10  # between neighbouring numbers, relative to the smaller at most
+_FLOAT16_LEAST_STEP = 2.0**-24
+_BFLOAT16_STEP = 2.0**-7
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What identifies an encoder: SHA-256 of its original arrays, and the sketch of each of its matrices."""
+    """What identifies an encoder: SHA-256 of its original arrays, and a sketch of each matrix."""
 
     digest: str
     sketch: Mapping[str, np.ndarray]  # matrix name -> float32 [<= ROWS]
@@ -41,21 +47,30 @@ class Fingerprint:
         }
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, object]) -> "Fingerprint":
-        """The inverse of `to_json`.
+    def from_json(cls, stored: Mapping[str, object], path: Path) -> "Fingerprint":
+        """The inverse of `to_json`; `path` is the file that errors name.
 
         Raises:
-            ValueError: the stored form is damaged.
+            CheckpointError: the stored form is damaged.
         """
-        matrices = stored["matrices"]
-        if not isinstance(matrices, dict):
-            raise ValueError("fingerprint: 'matrices' is not an object")
-        packed = np.frombuffer(base64.b64decode(str(stored["sketch"]), validate=True), dtype="<f2")
-        ends = np.cumsum(list(matrices.values()))
-        if not len(ends) or ends[-1] != len(packed):
-            raise ValueError("fingerprint: the sketch has another length than its matrices")
-        parts = np.split(packed.astype(np.float32), ends[:-1])
-        return cls(str(stored["sha256"]), dict(zip(matrices, parts, strict=True)))
+        try:
+            digest, matrices = stored["sha256"], stored["matrices"]
+            if not (isinstance(digest, str) and isinstance(matrices, dict)):
+                raise ValueError("'sha256' is no text or 'matrices' no object")
+            counts = list(matrices.values())
+            if not all(type(count) is int and 1 <= count <= ROWS for count in counts):
+                raise ValueError(f"'matrices' has row counts outside 1..{ROWS}")
+            raw = base64.b64decode(str(stored["sketch"]), validate=True)
+            if len(raw) != 2 * sum(counts) or not counts:
+                raise ValueError("'sketch' has another length than 'matrices' says")
+        except (KeyError, TypeError, ValueError) as fault:
+            reason = f"{fault} is missing" if isinstance(fault, KeyError) else str(fault)
+            raise CheckpointError(
+                f"{path}: damaged fingerprint ({reason}); install or copy the file again"
+            ) from fault
+        packed = np.frombuffer(raw, dtype="<f2").astype(np.float32)
+        parts = np.split(packed, np.cumsum(counts)[:-1])
+        return cls(digest, dict(zip(matrices, parts, strict=True)))
 
 
 def fingerprint(checkpoint: Checkpoint) -> Fingerprint:
@@ -92,32 +107,38 @@ def is_sketched(name: str) -> bool:
 class Storage:
     """How a stored copy differs from the original by intent: what was folded, and what rounding did to it."""
 
-    exponents: Mapping[str, np.ndarray] = field(default_factory=dict)  # see `smooth.fold`
-    rounding: Mapping[str, float] = field(default_factory=dict)  # the copy's own `deviation`, by matrix
+    # Of `smooth.fold`.
+    exponents: Mapping[str, np.ndarray] = field(default_factory=dict)
+    # The copy's own `deviation` by matrix, as its writer measured it.
+    rounding: Mapping[str, float] = field(default_factory=dict)
 
 
 def deviation(
     checkpoint: Checkpoint, original: Fingerprint, storage: Storage | None = None
 ) -> dict[str, float]:
-    """Mean square deviation of each matrix from the sketch, in units of what its own rounding explains.
+    """Mean square deviation of each matrix from the sketch, in units of what rounding explains.
 
-    Plain rounding gives 1. Folded matrices have columns that lie below the rounding step and err by less; their
-    unit is what the writer measured (`Storage.rounding`).
+    Plain rounding gives 1. Folded matrices have columns that lie below the rounding step and err by
+    less; their unit is what the writer measured (`Storage.rounding`). A matrix that is not there, or
+    has another number of rows, deviates infinitely.
     """
     storage = storage or Storage()
+    names = frozenset(checkpoint.names())
     found = {}
     for name, expected in original.sketch.items():
-        if name not in checkpoint.names():
-            return {name: float("inf")}
+        if name not in names or len(_rows(checkpoint.shape(name)[0])) != len(expected):
+            found[name] = float("inf")
+            continue
         value = _mean_square(checkpoint, name, expected, storage.exponents)
         found[name] = value / storage.rounding.get(name, 1.0)
     return found
 
 
-def matches(
-    checkpoint: Checkpoint, original: Fingerprint, storage: Storage | None = None
-) -> bool:
-    """Whether the checkpoint's encoder is the original, up to rounding to 8 bits (or to half precision)."""
+def matches(checkpoint: Checkpoint, original: Fingerprint, storage: Storage | None = None) -> bool:
+    """Whether the checkpoint's encoder is the original.
+
+    Up to rounding to 8 bits per row, float16 or bfloat16.
+    """
     if sorted(original.sketch) != [n for n in encoder_arrays(checkpoint) if is_sketched(n)]:
         return False
     values = list(deviation(checkpoint, original, storage).values())
@@ -136,14 +157,28 @@ def _mean_square(
         unfold = unfold / columns
     picked = _rows(floats.shape[0])
     if stored is None:
-        spread = np.abs(floats * unfold)[picked] * _HALF_PRECISION
+        spread = _float_steps(floats[picked]) * unfold[picked]
     else:
-        spread = np.repeat(stored.scales[:, None], floats.shape[1], 1)[picked] * unfold[picked]
+        spread = stored.steps()[picked] * unfold[picked]
     variance = (spread.astype(np.float64) ** 2).sum(axis=1) / 12
     # The sketch itself is kept in float16: its own rounding is part of what must be explained.
     variance += (np.abs(expected.astype(np.float64)) * 2.0**-11) ** 2 / 3
     difference = _project(floats * unfold, name) - expected
     return float(np.mean(difference.astype(np.float64) ** 2 / np.maximum(variance, 1e-30)))
+
+
+def _float_steps(values: np.ndarray) -> np.ndarray:
+    """How far apart numbers of this size lie in the type that they were kept in, float32 of any shape.
+
+    bfloat16 is read as float32, and told by its empty lower half. What is float32 by right is judged as
+    float16, for it may have been that.
+    """
+    sizes = np.abs(values)
+    if not (np.ascontiguousarray(values, np.float32).view(np.uint32) & 0xFFFF).any():
+        steps: np.ndarray = sizes * np.float32(_BFLOAT16_STEP)
+    else:
+        steps = np.maximum(sizes * np.float32(_FLOAT16_STEP), np.float32(_FLOAT16_LEAST_STEP))
+    return steps
 
 
 def _project(matrix: np.ndarray, name: str) -> np.ndarray:

@@ -1,12 +1,13 @@
 """How a matrix product is written into a graph, at each precision. The one place that knows number formats.
 
 - `float`: MatMul in float32.
-- `rows`: com.microsoft.MatMulNBits, 8 bits, accuracy level 4: activations are quantised per row and block, so that
-  a row's result cannot depend on its neighbours.
-- `tensor`: com.microsoft.DynamicQuantizeMatMul: one activation scale for the whole input. Faster, and only sound where
-  the input is a single window whose outliers were folded away (see `smooth.py`).
+- `rows`: com.microsoft.MatMulNBits, 8 bits, accuracy level 4: activations are quantised per row and
+  block, so that a row's result cannot depend on its neighbours.
+- `tensor`: com.microsoft.DynamicQuantizeMatMul: one activation scale for the whole input. Only sound
+  where the input is a single window whose outliers were folded away (see `smooth.py`).
 
-All three take the same stored form: int8 values with one scale per output channel.
+All three take the same stored form: int8 values with a scale per row and block. `rows` takes it as it
+is; `tensor` has one scale per row, so blocks are rounded again.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ import numpy as np
 
 from tercet.checkpoint.arrays import Checkpoint, Int8Matrix
 from tercet.convert.builder import GraphBuilder
-from tercet.convert.quantize import quantize_rows
+from tercet.convert.quantize import quantize
 
 Kind = Literal["float", "rows", "tensor"]
-ACTIVATION_BLOCK = 128  # columns that share an activation scale; divides every Whisper width
-_INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: int8 dot products, float32 accumulation over blocks
+ROW_BLOCK = 128  # columns that share an activation scale where the weights have one scale per row
+_INT8_ACTIVATIONS = 4  # accuracy_level of MatMulNBits: int8 dot products, float32 sums of blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Matrices:
     def int8(self, *names: str) -> Int8Matrix:
         """Matrices stacked along their outputs, in 8 bits: as stored where stored so, else rounded now."""
         parts = [
-            self.checkpoint.read_int8(name) or quantize_rows(self.floats(name)) for name in names
+            self.checkpoint.read_int8(name) or quantize(self.floats(name), name) for name in names
         ]
         if len(parts) == 1:
             return parts[0]
@@ -69,10 +70,12 @@ def add_linear(
         return builder.op("Add", product, builder.weight(f"{label}.bias", bias))
     matrix = matrices.int8(*weights)
     if kind == "tensor":
+        if matrix.scales.shape[1] > 1:
+            matrix = quantize(matrix.to_float(), label, block=None)
         inputs = [
             value,
             builder.weight(f"{label}.int8.T", matrix.values.T),
-            builder.weight(f"{label}.scales", matrix.scales),
+            builder.weight(f"{label}.scales", matrix.scales[:, 0]),
             "",
         ]
         if bias is not None:
@@ -100,22 +103,29 @@ def _rows(
         K=width,
         N=out,
         bits=8,
-        block_size=block_size(width),
+        block_size=packed.shape[2],
         accuracy_level=_INT8_ACTIVATIONS,
     )
 
 
 def block_size(width: int) -> int:
-    """The largest activation block that MatMulNBits takes and that divides the width as far as possible."""
-    return next((b for b in (ACTIVATION_BLOCK, 64, 32) if width % b == 0), 16)
+    """The largest of the blocks 128, 64, 32 that divides the width, else 16 (the last one padded)."""
+    return next((b for b in (ROW_BLOCK, 64, 32) if width % b == 0), 16)
 
 
 def pack_for_matmul_nbits(matrix: Int8Matrix) -> tuple[np.ndarray, np.ndarray]:
-    """MatMulNBits' layout: uint8 [out, blocks, block] around 128, and the row's scale repeated for each block."""
+    """MatMulNBits' layout.
+
+    Returns uint8 [out, blocks, block] around 128 (zero; padding, too), and float32 [out, blocks]. Blocks are
+    the matrix's own; a scale per row is repeated for blocks of `block_size`.
+    """
     out, width = matrix.values.shape
-    block = block_size(width)
-    blocks = -(-width // block)
-    packed = np.full((out, blocks * block), 128, dtype=np.uint8)
+    scales = matrix.scales.astype(np.float32, copy=False)
+    if scales.shape[1] == 1:
+        block = block_size(width)
+        scales = np.repeat(scales, -(-width // block), axis=1)
+    else:
+        block = width // scales.shape[1]
+    packed = np.full((out, scales.shape[1] * block), 128, dtype=np.uint8)
     packed[:, :width] = (matrix.values.view(np.uint8)) ^ 0x80  # int8 + 128, without a wider copy
-    scales = np.repeat(matrix.scales.astype(np.float32)[:, None], blocks, axis=1)
-    return packed.reshape(out, blocks, block), np.ascontiguousarray(scales)
+    return packed.reshape(out, -1, block), np.ascontiguousarray(scales)

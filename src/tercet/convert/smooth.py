@@ -1,9 +1,10 @@
-"""Folding activation outliers of the encoder into its weights, so that 8 bits lose less (SmoothQuant, arXiv:2211.10438).
+"""Folding activation outliers of the encoder into its weights, so that 8 bits lose less.
 
-Real Whisper weights make a few channels 10 to 50 times larger than the rest. A factor per channel is divided out of
-the preceding layer norm (or value projection) and multiplied into the next matrix. Factors here are powers of two,
-so that folding changes no result by a single bit, in float16 storage too, and a re-run of the recipe on another
-machine gives the same file. What feeds `fc2` passes through GELU first and cannot be folded.
+SmoothQuant, arXiv:2211.10438. Real Whisper weights make a few channels 10 to 50 times larger than the
+rest. A factor per channel is divided out of the preceding layer norm (or value projection) and
+multiplied into the next matrix. Factors here are powers of two, so that folding changes no float32
+result by a single bit, and a re-run of the recipe on another machine gives the same file. What feeds
+`fc2` passes through GELU first and cannot be folded. Nothing is rounded here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,8 +17,9 @@ from tercet.checkpoint.arrays import Checkpoint, MemoryCheckpoint
 from tercet.convert.builder import Graph
 from tercet.convert.encoder import encoder_graph
 from tercet.convert.layers import Precision
+from tercet.errors import CheckpointError
 
-ALPHA = 0.8  # how much of the difficulty moves into the weights; 0.5 to 1.0 measured in docs/EXPERIMENTS.md
+ALPHA = 0.8  # how much of the difficulty moves into the weights; see docs/EXPERIMENTS.md
 GROUPS = {  # statistic -> the matrices that read the same input
     "self_attn": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "out_proj": ("self_attn.out_proj",),
@@ -65,10 +67,20 @@ def fold(
 ) -> tuple[MemoryCheckpoint, dict[str, np.ndarray]]:
     """Fold the encoder's outliers away.
 
-    `statistics` holds, per group (`layers.0.self_attn`, `layers.0.out_proj`, `layers.0.fc1`), the largest absolute
-    input per channel, float [width]. Returns the folded checkpoint (every array in memory, same dtypes) and the
-    exponents of the factors, int8 [width] per group: folded weight column = weight column * 2**exponent.
+    Args:
+        checkpoint: The original.
+        statistics: Per group (`layers.0.self_attn`, `layers.0.out_proj`, `layers.0.fc1`, ...), the
+            largest absolute input of each channel, float [width]; other names are passed over.
+        alpha: How much of the difficulty moves into the weights, 0 to 1.
+
+    Returns:
+        The folded checkpoint (every array in memory; those that changed in float32), and the exponents
+        of the factors, int8 [width] per group: folded weight column = weight column * 2**exponent.
+
+    Raises:
+        CheckpointError: the statistics are not of this model.
     """
+    _check_statistics(checkpoint, statistics)
     arrays = {name: checkpoint.read(name) for name in checkpoint.names()}
     exponents: dict[str, np.ndarray] = {}
     for index in range(checkpoint.geometry.encoder_layers):
@@ -94,9 +106,9 @@ def fold(
 
 
 def column_factors(name: str, exponents: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """What the columns of a folded encoder matrix were multiplied by, float32 [in]; None where nothing was."""
+    """What the columns of a folded encoder matrix were multiplied by, float32 [in]; None: nothing."""
     statistic = _statistic_of(name)
-    if statistic not in exponents:
+    if statistic is None or statistic not in exponents:
         return None
     return np.exp2(exponents[statistic].astype(np.float32))
 
@@ -122,8 +134,22 @@ def _statistic_of(weight: str) -> str | None:
     return None
 
 
+def _check_statistics(checkpoint: Checkpoint, statistics: Mapping[str, np.ndarray]) -> None:
+    """Every group has its channels, and nothing there is NaN or infinite."""
+    width = checkpoint.geometry.width
+    for index in range(checkpoint.geometry.encoder_layers):
+        for group in GROUPS:
+            found = statistics.get(f"layers.{index}.{group}")
+            if found is None or found.shape != (width,) or not np.isfinite(found).all():
+                raise CheckpointError(
+                    f"{checkpoint.path}: calibration has no {width} numbers for "
+                    f"layers.{index}.{group}; measure it on this model"
+                )
+
+
 def _exponents(largest: np.ndarray, matrices: list[np.ndarray], alpha: float) -> np.ndarray:
-    inputs = np.maximum(largest.astype(np.float64), 1e-3)  # a silent channel must not get a huge factor
+    # A silent channel must not get a huge factor.
+    inputs = np.maximum(largest.astype(np.float64), 1e-3)
     columns = np.max([np.abs(m.astype(np.float64)).max(axis=0) for m in matrices], axis=0)
     logs = alpha * np.log2(inputs) - (1 - alpha) * np.log2(np.maximum(columns, 1e-4))
     centred: np.ndarray = np.rint(logs - logs.mean()).clip(-12, 12)
@@ -131,8 +157,9 @@ def _exponents(largest: np.ndarray, matrices: list[np.ndarray], alpha: float) ->
 
 
 def _scaled(array: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Multiply by powers of two; float16 widens to float32 where it could underflow."""
-    return array.astype(np.float32) * factors
+    """Multiply by powers of two, in float32: float16 could underflow."""
+    scaled: np.ndarray = array.astype(np.float32) * factors
+    return scaled
 
 
 def _divide_source(

@@ -1,7 +1,7 @@
-"""Writing Tercet's stored layout (see `checkpoint/native.py`): fold, round, fingerprint, save. No graphs here.
+"""Writing Tercet's stored layout (see `checkpoint/native.py`): fold, round, fingerprint, save.
 
-The same input gives the same bytes, on any machine: powers of two for folding, one rounding rule, sorted names,
-one metadata key.
+The same input gives the same bytes, on any machine: powers of two for folding, one rounding rule,
+sorted names, one metadata key. Settings and tokenizer are the recipe's concern.
 """
 
 import json
@@ -13,16 +13,22 @@ import numpy as np
 from tercet.checkpoint.arrays import Checkpoint, Int8Matrix, MemoryCheckpoint
 from tercet.checkpoint.native import CALIBRATION, FORMAT, METADATA_KEY, SCALE, SMOOTH
 from tercet.convert.fingerprint import Storage, deviation, fingerprint
-from tercet.convert.quantize import quantize_rows
+from tercet.convert.quantize import quantize
 from tercet.convert.smooth import fold
+from tercet.errors import OutputError
 
 
 def stored_arrays(
     checkpoint: Checkpoint, statistics: Mapping[str, np.ndarray] | None
 ) -> dict[str, np.ndarray]:
-    """The arrays of the stored form: int8 matrices with scales, float16 for what that holds exactly, else float32.
+    """The arrays of the stored form, by name.
 
-    `statistics` are the calibration's largest inputs (see `smooth.probed_encoder`); None leaves the encoder unfolded.
+    int8 matrices with scales, float16 for what that holds exactly, float32 for the rest.
+    `statistics` are the calibration's largest inputs (see `smooth.probed_encoder`); None leaves the
+    encoder unfolded.
+
+    Raises:
+        CheckpointError: the statistics are another model's, or a matrix is not finite.
     """
     source, extra = checkpoint, {}
     if statistics is not None:
@@ -32,9 +38,9 @@ def stored_arrays(
     arrays: dict[str, np.ndarray] = {}
     for name in source.names():
         if is_matrix(name):
-            rounded = quantize_rows(np.asarray(source.read(name), dtype=np.float32))
+            rounded = quantize(source.read(name), name)
             arrays[name] = rounded.values
-            arrays[name + SCALE] = rounded.scales[:, None]
+            arrays[name + SCALE] = rounded.scales.astype(np.float16)
         else:
             arrays[name] = _smallest_exact(source.read(name))
     return arrays | extra
@@ -50,7 +56,11 @@ def is_matrix(name: str) -> bool:
 def metadata_of(
     checkpoint: Checkpoint, arrays: Mapping[str, np.ndarray], facts: Mapping[str, object]
 ) -> dict[str, str]:
-    """The file's metadata: the fingerprint of the original encoder, what rounding did to it, and the caller's facts."""
+    """The file's metadata.
+
+    The fingerprint of the original encoder, what rounding did to it, and the caller's `facts` (which
+    must be JSON).
+    """
     original = fingerprint(checkpoint)
     exponents = {k.removeprefix(SMOOTH): v for k, v in arrays.items() if k.startswith(SMOOTH)}
     copy = _StoredEncoder(checkpoint.geometry, dict(arrays))
@@ -69,16 +79,14 @@ class _StoredEncoder(MemoryCheckpoint):
 
     def read_int8(self, name: str) -> Int8Matrix | None:
         scales = self.arrays.get(name + SCALE)
-        return None if scales is None else Int8Matrix(self.arrays[name], scales.reshape(-1))
+        return None if scales is None else Int8Matrix(self.arrays[name], scales.astype(np.float32))
 
 
-def write_arrays(
-    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
-) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file under a temporary name, then rename it.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; nothing is left behind.
+        OutputError: the disk is full or the folder cannot be written; nothing is left behind.
     """
     from safetensors.numpy import save
 
@@ -87,12 +95,15 @@ def write_arrays(
     try:
         temporary.write_bytes(save(contiguous, dict(metadata)))
         temporary.replace(path)
+    except OSError as fault:
+        raise OutputError(f"{path}: cannot be written ({fault}); choose another folder") from fault
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _smallest_exact(array: np.ndarray) -> np.ndarray:
     """float16 if that keeps every value (folding by powers of two usually does), else float32."""
-    narrow = array.astype(np.float16)
+    with np.errstate(over="ignore"):  # what overflows is not kept exactly
+        narrow = array.astype(np.float16)
     wide = array.astype(np.float32)
     return narrow if np.array_equal(narrow.astype(np.float32), wide) else wide

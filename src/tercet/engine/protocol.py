@@ -19,8 +19,8 @@ class Encoded:
     """What the encoder heard in one window.
 
     `states` [frames, width]: 50 per second, after the final layer norm.
-    `taps` [layers, ceil(frames / 20), width]: each block's output, mean over 20 frames (0.4 s); the last one averages
-    the window's real frames only. None where the engine was not asked for taps.
+    `taps` [layers, ceil(frames / 20), width]: each block's output, mean over 20 frames (0.4 s); the one in
+    which the sound ends averages its real frames only. None where the engine was not asked for taps.
     """
 
     states: Array
@@ -31,7 +31,9 @@ class Encoder(Protocol):
     """Log-mel in, states and taps out; one window at a time."""
 
     @property
-    def geometry(self) -> Geometry: ...
+    def geometry(self) -> Geometry:
+        """The model's sizes."""
+        ...
 
     def encode(self, mel: np.ndarray, *, real_frames: int | None = None) -> Encoded:
         """Encode one window.
@@ -46,7 +48,9 @@ class Session(Protocol):
     """One decoding run over `rows` independent rows, each with its own cache length."""
 
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many rows there are now."""
+        ...
 
     @property
     def lengths(self) -> np.ndarray:
@@ -54,13 +58,17 @@ class Session(Protocol):
         ...
 
     def step(
-        self, tokens: np.ndarray, *, counts: np.ndarray | None = None, keep: np.ndarray | None = None
+        self,
+        tokens: np.ndarray,
+        *,
+        counts: np.ndarray | None = None,
+        keep: np.ndarray | None = None,
     ) -> Array:
         """Append tokens and return logits.
 
-        `tokens` int64 [rows, n], right-padded; `counts` int64 [rows] in 1..n says how many of a row's tokens are real
-        (all, by default). `keep` int64 [rows, k] are the positions within this step whose logits are wanted (each
-        row's last real one, by default). Returns float32 [rows, k, vocab].
+        `tokens` int64 [rows, n], right-padded; `counts` int64 [rows] in 1..n says how many of a row's
+        tokens are real (all, by default). `keep` int64 [rows, k] are the positions within this step whose
+        logits are wanted (each row's last real one, by default). Returns float32 [rows, k, vocab].
 
         Raises:
             EngineError: a row would grow past the model's text context.
@@ -88,11 +96,14 @@ class Decoder(Protocol):
     """Opens sessions over encoder states."""
 
     @property
-    def geometry(self) -> Geometry: ...
+    def geometry(self) -> Geometry:
+        """The model's sizes."""
+        ...
 
     def open(self, states: Array, *, align: bool = False) -> Session:
-        """Start a session. `states` [rows, frames, width]; keys and values of cross-attention are computed once.
+        """Start a session over `states` [rows, frames, width].
 
+        Keys and values of cross-attention are computed once.
         `align=True` also keeps the cross-attention of the model's alignment heads.
         """
         ...

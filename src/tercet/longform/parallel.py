@@ -1,13 +1,13 @@
 """The `parallel` long-form loop: windows of one or many recordings, encoded one by one, decoded in batches.
 
-What a window gives depends on that window (and its recording's language) alone: not on the batch size, on who shares
-its batch, or on the order of the recordings. Opening sources is `tracks.py`; rules and fallback are `decoding/`.
+What a window gives depends on that window (and its recording's language) alone: not on the batch size, on
+who shares its batch, or on the order of the recordings. Opening sources is `tracks.py`, the order in which
+results leave is `parts.py`; rules and fallback are `decoding/`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
-import numpy as np
 from array_api_compat import array_namespace
 
 from tercet.audio.mel import log_mel
@@ -16,68 +16,45 @@ from tercet.audio.windows import RATE_HZ, Window
 from tercet.decoding.fallback import Outcome, decode_with_fallback
 from tercet.decoding.language import detect_languages
 from tercet.engine.protocol import Array, Decoder, Encoder
-from tercet.errors import Cancelled, TercetError
-from tercet.longform.seams import REACH_S, join_at_seam
+from tercet.errors import AudioError, Cancelled, OptionError
+from tercet.longform.parts import Job, Part, bridge_between
 from tercet.longform.settings import ListenSettings
-from tercet.longform.tracks import Track, open_tracks
+from tercet.longform.tracks import Opening, Track
 from tercet.readings.transcript import assemble, segments_of_window
-from tercet.results import Progress, Segment, Transcript, WindowReport
+from tercet.results import Progress, Transcript
 from tercet.text.tokenizer import Tokenizer
 
 UNDETERMINED = "und"  # ISO 639-2: nobody spoke, so there was no language to detect
-_FRAMES_PER_S = 50
-_REACH_SAMPLES = round(REACH_S * RATE_HZ)
-
-
-@dataclass(slots=True)
-class _Part:
-    """One window of a track and what became of it."""
-
-    window: Window
-    is_bridge: bool = False  # heard only to join the windows before and after it
-    segments: tuple[Segment, ...] = ()
-    outcome: Outcome | None = None
-    is_done: bool = False
-    note: str | None = None
-
-
-@dataclass(slots=True)
-class _Job:
-    """A track on its way through the loop."""
-
-    track: Track
-    n_tracks: int  # of the same source
-    language: str | None
-    language_probability: float | None = None
-    parts: list[_Part] = field(default_factory=list)
-    is_read: bool = False
-    heard_s: float = 0.0  # how far the results reach that left already
-    next_id: int = 0
+MEL_PADDING = (
+    0.0  # in log-mel units, behind the sound: openai-whisper's transcribe() and faster-whisper
+)
+_STATES_PER_S = 50
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One encoded window, waiting for its batch."""
 
-    job: _Job
-    part: _Part
+    job: Job
+    part: Part
     states: Array
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Something finished: a stretch of a track, the end of a track, or the failure of its source."""
+    """Something finished: a window of a track, the end of a track, or the failure of its source."""
 
     source_index: int
     channel: int | None = None
-    transcript: Transcript | None = None  # a stretch: its times are the recording's
-    error: TercetError | None = None
-    is_end: bool = False  # nothing more comes for this track (or this source, with an error)
+    transcript: Transcript | None = None  # of the window; its times are the recording's
+    error: AudioError | OptionError | None = None  # nothing more comes for this source
+    is_end: bool = False  # nothing more comes for this track
     n_tracks: int = 1  # how many tracks the source has
 
 
 class ParallelListener:
-    """Runs the loop over sources, with one engine and one tokenizer."""
+    """Runs the loop over sources, with one engine and one tokenizer. Made for one run."""
 
     def __init__(
         self, encoder: Encoder, decoder: Decoder, tokenizer: Tokenizer, settings: ListenSettings
@@ -86,89 +63,74 @@ class ParallelListener:
         self._decoder = decoder
         self._tokenizer = tokenizer
         self._settings = settings
-        self._waiting: list[_Row] = []
-
-    def listen(self, sources: Sequence[AudioSource]) -> Iterator[Piece]:
-        """Hear the sources; yield each stretch once nothing can change it, in order within a track.
-
-        Raises:
-            Cancelled: the caller's `should_cancel` said so.
-        """
-        open_jobs: list[_Job] = []
-        for index, source in enumerate(sources):
-            try:
-                jobs = self._open(source, index)
-                for job in jobs:
-                    open_jobs.append(job)
-                    for _ in self._read(job):
-                        yield from self._finished(open_jobs)
-            except TercetError as error:
-                if isinstance(error, Cancelled):
-                    raise
-                open_jobs = [job for job in open_jobs if job.track.source_index != index]
-                self._waiting = [r for r in self._waiting if r.job.track.source_index != index]
-                yield Piece(index, error=error, is_end=True)
-        self._decode()
-        yield from self._finished(open_jobs)
-
-    def _open(self, source: AudioSource, index: int) -> list[_Job]:
-        settings = self._settings
-        tracks = open_tracks(
-            source,
-            index,
+        self._opening = Opening(
             sampling_rate=settings.sampling_rate,
             channel=settings.channel,
             vad=settings.vad,
             mel_floor=settings.mel_floor,
-            n_mels=self._encoder.geometry.n_mels,
+            n_mels=encoder.geometry.n_mels,
         )
-        return [_Job(track, len(tracks), settings.decode.language) for track in tracks]
+        self._jobs: list[Job] = []  # not finished yet
+        self._waiting: list[_Row] = []
+        self._ended_s: dict[int, float] = {}  # by source: the length of its finished tracks
 
-    def _read(self, job: _Job) -> Iterator[None]:
+    def listen(self, sources: Sequence[AudioSource]) -> Iterator[Piece]:
+        """Hear the sources; yield each window once nothing can change it, in order within a track.
+
+        Raises:
+            Cancelled: the caller's `should_cancel` said so.
+            EngineError: the engine failed.
+        """
+        for index, source in enumerate(sources):
+            try:
+                for track in self._opening.tracks(source, index):
+                    for _ in self._read(track):
+                        yield from self._finished()
+            except (AudioError, OptionError) as error:
+                # The source's fault. What goes wrong in the engine is nobody's in particular, and goes up.
+                self._forget(index)
+                yield Piece(index, error=error)
+        self._decode()
+        yield from self._finished()
+
+    def _forget(self, source_index: int) -> None:
+        self._jobs = [job for job in self._jobs if job.track.source_index != source_index]
+        self._waiting = [row for row in self._waiting if row.job.track.source_index != source_index]
+
+    def _read(self, track: Track) -> Iterator[None]:
         """Encode a track's windows; yields whenever something may have become finished."""
-        previous: _Part | None = None
-        for window in job.track.windows:
+        job = Job(track, self._settings.decode.language)
+        self._jobs.append(job)
+        previous: Window | None = None
+        for window in track.windows:
             self._check_cancel()
-            part = _Part(window)
-            if previous is not None and previous.window.cut == "seam":
-                self._bridge(job, previous, part)
-            job.parts.append(part)
-            if window.has_speech:
-                self._encode(job, part)
-            else:
-                part.is_done, part.note = True, "no speech heard"
-            if len(self._waiting) >= self._settings.batch_size:
-                self._decode()
-            previous = part
+            bridge = None if previous is None else bridge_between(previous, window)
+            # Both are in their places before either is decoded.
+            heard = [(Part.of(window, self._settings.vad), window)]
+            if bridge is not None:
+                heard.insert(0, (Part.of(bridge, self._settings.vad, is_bridge=True), bridge))
+            job.parts.extend(part for part, _ in heard)
+            for part, its_window in heard:
+                if its_window.has_speech:
+                    self._encode(job, part, its_window)
+            previous = window
             yield
         job.is_read = True
         yield
 
-    def _bridge(self, job: _Job, left: _Part, right: _Part) -> None:
-        """Hear the border between two windows again, if both have speech near it."""
-        if not (left.window.has_speech and right.window.has_speech):
-            return
-        samples = np.concatenate(
-            [left.window.samples[-_REACH_SAMPLES:], right.window.samples[:_REACH_SAMPLES]]
-        )
-        start = left.window.end - min(_REACH_SAMPLES, left.window.samples.size)
-        window = Window(start, samples, "seam", ((start, start + samples.size),))
-        part = _Part(window, is_bridge=True)
-        job.parts.append(part)
-        self._encode(job, part)
-
-    def _encode(self, job: _Job, part: _Part) -> None:
-        window = part.window
-        mel = log_mel(
-            window.samples, n_mels=self._encoder.geometry.n_mels, floor_max=job.track.floor_max
-        )
-        real_frames = -(-window.samples.size * _FRAMES_PER_S // RATE_HZ)
+    def _encode(self, job: Job, part: Part, window: Window) -> None:
+        """Encode a window and let it wait for its batch; decode the batch once it is full."""
+        n_mels, floor_max = self._encoder.geometry.n_mels, job.track.floor_max
+        mel = log_mel(window.samples, n_mels=n_mels, pad_value=MEL_PADDING, floor_max=floor_max)
+        real_frames = -(-window.samples.size * _STATES_PER_S // RATE_HZ)
         states = self._encoder.encode(mel, real_frames=real_frames).states
         if job.language is None:
-            probabilities = detect_languages(self._decoder, states[None], self._tokenizer)[0]
+            (probabilities,) = detect_languages(self._decoder, states[None], self._tokenizer)
             job.language = max(probabilities, key=probabilities.__getitem__)
             job.language_probability = probabilities[job.language]
-        self._waiting.append(_Row(job, part, states))
+        self._waiting.append(_Row(job, part, states, job.language))
+        if len(self._waiting) >= self._settings.batch_size:
+            self._decode()
 
     def _decode(self) -> None:
         """Decode what waits, as one batch."""
@@ -183,114 +145,71 @@ class ParallelListener:
             self._tokenizer,
             self._settings.decode,
             self._settings.policy,
-            languages=[row.job.language or "en" for row in rows],
-            # A row's random numbers follow from its place in its own recording, never from the batch.
-            row_keys=[row.part.window.start for row in rows],
+            languages=[row.language for row in rows],
+            # A row's chances follow from its place in its own recording, never from the batch.
+            row_keys=[row.part.start for row in rows],
             seed=self._settings.seed,
-            hear_until_s=[self._hear_until_s(row.part.window) for row in rows],
+            hear_until_s=[row.part.hear_until_s for row in rows],
         )
         for row, outcome in zip(rows, outcomes, strict=True):
-            self._take(row, outcome)
+            self._take(row.part, outcome)
 
-    def _hear_until_s(self, window: Window) -> float | None:
-        """Where speech ends in a window, seconds from its start; None where nobody listened for it."""
-        vad = self._settings.vad
-        if vad is None:
-            return None
-        end_s = max(end for _, end in window.speech) / RATE_HZ - window.start_s
-        is_cut = window.speech[-1][1] == window.end  # then nothing was padded at this end
-        return end_s if is_cut else end_s - vad.speech_pad_ms / 1000
-
-    def _take(self, row: _Row, outcome: Outcome) -> None:
-        part, window = row.part, row.part.window
+    def _take(self, part: Part, outcome: Outcome) -> None:
         part.outcome, part.is_done, part.note = outcome, True, outcome.reason
         if outcome.is_dropped:
             return
+        assert part.speech_end_s is not None  # else it would not have been decoded
         part.segments = tuple(
             segments_of_window(
                 outcome.decoded,
-                window_start_s=window.start_s,
-                window_duration_s=window.samples.size / RATE_HZ,
-                speech_end_s=max(end for _, end in window.speech) / RATE_HZ,
+                window_start_s=part.start_s,
+                window_duration_s=part.end_s - part.start_s,
+                speech_end_s=part.speech_end_s,
                 tokenizer=self._tokenizer,
-                seek=window.start * 100 // RATE_HZ,
+                seek=part.start * 100 // RATE_HZ,
             )
         )
 
-    def _finished(self, jobs: list[_Job]) -> Iterator[Piece]:
-        """Whatever nothing can change any more, track by track; ended tracks leave the list."""
-        for job in list(jobs):
-            while ready := self._ready_parts(job):
-                yield self._piece(job, ready)
-                self._report(job)
-            if job.is_read and not job.parts:
-                jobs.remove(job)
+    def _finished(self) -> Iterator[Piece]:
+        """Whatever nothing can change any more, track by track; finished tracks leave the list."""
+        for job in list(self._jobs):
+            text_language = job.language or ""
+            if self._settings.decode.task == "translate":
+                text_language = "en"
+            for part in job.take_ready(text_language, self._tokenizer.encode):
+                job.heard_s = part.end_s
+                self._report(job.track)
+                yield self._piece(job, part)
+            if job.is_finished:
+                self._jobs.remove(job)
                 track = job.track
-                yield Piece(track.source_index, track.channel, is_end=True, n_tracks=job.n_tracks)
+                ended_s = self._ended_s.get(track.source_index, 0.0)
+                self._ended_s[track.source_index] = ended_s + job.heard_s
+                yield Piece(track.source_index, track.channel, is_end=True, n_tracks=track.n_tracks)
 
-    def _ready_parts(self, job: _Job) -> list[_Part]:
-        """The next run of parts that may leave: up to the first window that no seam ties to the one after it."""
-        run: list[_Part] = []
-        for part in job.parts:
-            if not part.is_done:
-                return []
-            run.append(part)
-            if part.window.cut != "seam":
-                return run
-        return run if job.is_read else []
-
-    def _piece(self, job: _Job, parts: list[_Part]) -> Piece:
-        """Take parts out of the job (and with them their sound out of memory) and make a result of them."""
-        del job.parts[: len(parts)]
-        self._join(job, parts)
-        segments = []
-        for segment in (s for part in parts if not part.is_bridge for s in part.segments):
-            segments.append(replace(segment, id=job.next_id))
-            job.next_id += 1
-        job.heard_s = parts[-1].window.end_s
+    def _piece(self, job: Job, part: Part) -> Piece:
         transcript = assemble(
-            segments,
+            part.segments,
             language=job.language or UNDETERMINED,
             language_probability=job.language_probability,
-            duration_s=job.heard_s,
+            duration_s=part.end_s,
             task=self._settings.decode.task,
             channel=job.track.channel,
-            windows=[_report_of(part) for part in parts if not part.is_bridge],
+            windows=[part.report()],
         )
         return Piece(job.track.source_index, job.track.channel, transcript)
 
-    def _join(self, job: _Job, parts: list[_Part]) -> None:
-        """Let each bridge mend the border of its neighbours."""
-        for left, bridge, right in zip(parts, parts[1:], parts[2:], strict=False):
-            if not bridge.is_bridge:
-                continue
-            joined = join_at_seam(
-                left.segments,
-                bridge.segments,
-                right.segments,
-                job.language or "",
-                self._tokenizer.encode,
-            )
-            left.segments, right.segments = joined.left, joined.right
-            seam = "joined at the seam" if joined.is_confirmed else "seam not confirmed"
-            left.note = seam if left.note is None else f"{left.note}; {seam}"
-
-    def _report(self, job: _Job) -> None:
-        if self._settings.on_progress is not None:
-            total_s = job.track.recording.duration_s
-            self._settings.on_progress(Progress(job.track.source_index, job.heard_s, total_s))
+    def _report(self, track: Track) -> None:
+        """Tell the caller how far a source is; of several channels, each counts for its share."""
+        if self._settings.on_progress is None:
+            return
+        index = track.source_index
+        open_s = sum(job.heard_s for job in self._jobs if job.track.source_index == index)
+        done_s = (self._ended_s.get(index, 0.0) + open_s) / track.n_tracks
+        # A header may understate the length.
+        total_s = None if track.duration_s is None else max(track.duration_s, done_s)
+        self._settings.on_progress(Progress(index, done_s, total_s))
 
     def _check_cancel(self) -> None:
         if self._settings.should_cancel is not None and self._settings.should_cancel():
             raise Cancelled("cancelled by the caller")
-
-
-def _report_of(part: _Part) -> WindowReport:
-    return WindowReport(
-        start_s=part.window.start_s,
-        end_s=part.window.end_s,
-        has_speech=part.window.has_speech,
-        cut=part.window.cut,
-        temperature=None if part.outcome is None else part.outcome.decoded.temperature,
-        reason=part.note,
-    )

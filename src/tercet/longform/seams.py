@@ -1,8 +1,9 @@
-"""Joining two windows whose border cuts through speech, with the help of a third that was heard across the border.
+"""Joining two windows whose border cuts through speech, with a third that was heard across the border.
 
-Pure functions of segments; nothing is decoded here. The three texts overlap in pairs: left with bridge before the
-border, bridge with right after it. In each overlap the longest run of equal words, heard at nearly the same time, is
-where one text hands over to the next; what lies nearer to a window's edge than that is the edge's guesswork.
+Pure functions of segments; nothing is decoded here. The three texts overlap in pairs: left with bridge
+before the border, bridge with right after it. In each overlap the longest run of equal words, heard at
+nearly the same time, is where one text hands over to the next, in its middle; what lies nearer to an edge
+of a window than that is the edge's guesswork.
 """
 
 import re
@@ -15,7 +16,11 @@ from tercet.results import Segment
 
 REACH_S = 12.0  # how much of each side the bridge hears; a multiple of 0.4 s
 _NEAR_S = 3.0  # words count as the same one if their times, which are interpolated, differ by less
-_WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})  # scripts without word spaces
+_LEAST_WORDS = 2  # in a run: one "the" in common proves nothing
+_LEAST_SIGNS = 4  # the same, where every sign is a word
+_WITHOUT_SPACES = frozenset(
+    {"zh", "yue", "ja", "th", "lo", "my", "km"}
+)  # scripts that part no words
 _SPACED = re.compile(r"\s*\S+")
 _NOT_LETTERS = re.compile(r"[\W_]+")
 
@@ -30,8 +35,15 @@ class _Word:
 
 
 @dataclass(frozen=True, slots=True)
+class _HandOver:
+    leave: int  # how many words of the first text stay
+    enter: int  # the word of the second text that comes next
+    is_matched: bool  # in a run of common words; else because one text has no words there
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
-    """Both sides after joining; `is_confirmed` False: the bridge agreed with neither, both are as they were."""
+    """Both sides after joining; `is_confirmed` False: the bridge did not agree, both are as they were."""
 
     left: tuple[Segment, ...]
     right: tuple[Segment, ...]
@@ -42,50 +54,76 @@ def join_at_seam(
     left: Sequence[Segment],
     bridge: Sequence[Segment],
     right: Sequence[Segment],
+    *,
+    border_s: float,
     language: str,
     encode: Callable[[str], Sequence[int]],
 ) -> Joined:
     """Replace what left and right guessed near their common border by what the bridge heard there.
 
-    Times of all segments are on the file's clock. Words of the bridge go to the left side. `encode` turns a piece of
-    text into ids, for segments that are cut.
+    Words of the bridge go to the left side. Segments of which nothing was cut keep their text and ids; times
+    never go back from one segment to the next. A side that heard nothing at all in its overlap takes the
+    bridge's words, if the other side agrees with the bridge.
+
+    Args:
+        left: Segments of the window before the border; all times are seconds on the file's clock.
+        bridge: Segments of what was heard from `REACH_S` before the border to `REACH_S` after it.
+        right: Segments of the window after the border.
+        border_s: Where the windows meet.
+        language: The text's, as a code; "" if not known.
+        encode: Turns text into ids, for segments that are cut; they lose their timestamp ids.
     """
+    least = _LEAST_SIGNS if language in _WITHOUT_SPACES else _LEAST_WORDS
     left_words, bridge_words, right_words = (_words(s, language) for s in (left, bridge, right))
-    before = _hand_over(left_words, bridge_words)
-    after = _hand_over(bridge_words, right_words)
-    if before is None or after is None or after[0] < before[1]:
-        return Joined(tuple(left), tuple(right), is_confirmed=False)
-    kept = _rebuild(left_words[: before[0]], left, encode)
-    heard = _rebuild(bridge_words[before[1] : after[0]], bridge, encode)
-    rest = _rebuild(right_words[after[1] :], right, encode)
-    return Joined((*kept, *heard), rest, is_confirmed=True)
+    before = _hand_over(left_words, bridge_words, border_s - REACH_S, border_s, least)
+    after = _hand_over(bridge_words, right_words, border_s, border_s + REACH_S, least)
+    unchanged = Joined(tuple(left), tuple(right), is_confirmed=False)
+    if before is None or after is None or after.leave < before.enter:
+        return unchanged
+    if not (before.is_matched or after.is_matched):
+        return unchanged
+    kept = _rebuild(left_words[: before.leave], left, encode)
+    heard = _rebuild(bridge_words[before.enter : after.leave], bridge, encode)
+    rest = _rebuild(right_words[after.enter :], right, encode)
+    ordered = _in_order([*kept, *heard, *rest])
+    n_left = len(kept) + len(heard)
+    return Joined(tuple(ordered[:n_left]), tuple(ordered[n_left:]), is_confirmed=True)
 
 
-def _hand_over(first: list[_Word], second: list[_Word]) -> tuple[int, int] | None:
-    """Where to leave `first` and enter `second`: both indices point behind the same word. None: no common word."""
-    keys = [word.key for word in first], [word.key for word in second]
-    matcher = SequenceMatcher(None, *keys, autojunk=False)
-    best: tuple[int, int, int] | None = None
-    for a, b, size in matcher.get_matching_blocks():
-        near = [
-            i
-            for i in range(size)
-            if keys[0][a + i] and abs(first[a + i].start_s - second[b + i].start_s) < _NEAR_S
-        ]
-        if near and (best is None or len(near) > best[0]):
-            middle = near[len(near) // 2] + 1
-            best = (len(near), a + middle, b + middle)
-    return None if best is None else (best[1], best[2])
+def _hand_over(
+    first: list[_Word], second: list[_Word], start_s: float, end_s: float, least: int
+) -> _HandOver | None:
+    """Where to leave `first` and enter `second`, both behind the same word; None: they have none in common.
+
+    Both texts heard `start_s..end_s`; `first` also what comes before, `second` what comes after.
+    """
+    begin = next((i for i, w in enumerate(first) if w.end_s > start_s - _NEAR_S), len(first))
+    stop = next((i for i, w in enumerate(second) if w.start_s > end_s + _NEAR_S), len(second))
+    if begin == len(first) or stop == 0:
+        return _HandOver(len(first), 0, is_matched=False)
+    keys = [word.key for word in first[begin:]], [word.key for word in second[:stop]]
+    best: list[tuple[int, int]] = []
+    for a, b, size in SequenceMatcher(None, *keys, autojunk=False).get_matching_blocks():
+        pairs = [(begin + a + i, b + i) for i in range(size)]
+        near = [(i, j) for i, j in pairs if first[i].key and _is_near(first[i], second[j])]
+        if len(near) > len(best):
+            best = near
+    if len(best) < least:
+        return None
+    leave, enter = best[len(best) // 2]
+    return _HandOver(leave + 1, enter + 1, is_matched=True)
+
+
+def _is_near(one: _Word, other: _Word) -> bool:
+    return abs(one.start_s - other.start_s) < _NEAR_S
 
 
 def _words(segments: Sequence[Segment], language: str) -> list[_Word]:
     """Words with times interpolated over each segment's characters."""
     words = []
     for number, segment in enumerate(segments):
-        if language in _WITHOUT_SPACES:
-            pieces = list(segment.text)
-        else:
-            pieces = _SPACED.findall(segment.text)
+        has_spaces = language not in _WITHOUT_SPACES
+        pieces = _SPACED.findall(segment.text) if has_spaces else list(segment.text)
         per_character_s = (segment.end - segment.start) / max(1, sum(map(len, pieces)))
         at_s = segment.start
         for piece in pieces:
@@ -98,16 +136,31 @@ def _words(segments: Sequence[Segment], language: str) -> list[_Word]:
 
 def _rebuild(
     words: list[_Word], segments: Sequence[Segment], encode: Callable[[str], Sequence[int]]
-) -> tuple[Segment, ...]:
+) -> list[Segment]:
     """Segments from the words that are left of them; whole ones stay as they were."""
     rebuilt = []
     for number, group in groupby(words, key=lambda word: word.segment):
         kept = list(group)
         text = "".join(word.text for word in kept)
         whole = segments[number]
-        if text == whole.text:
+        if text.strip() == whole.text.strip():
             rebuilt.append(whole)
             continue
-        times = {"start": round(kept[0].start_s, 2), "end": round(kept[-1].end_s, 2)}
-        rebuilt.append(replace(whole, text=text, tokens=tuple(encode(text)), **times))
-    return tuple(rebuilt)
+        start_s, end_s = round(kept[0].start_s, 2), round(kept[-1].end_s, 2)
+        ids = tuple(encode(text))
+        rebuilt.append(replace(whole, text=text, tokens=ids, start=start_s, end=end_s))
+    return rebuilt
+
+
+def _in_order(segments: list[Segment]) -> list[Segment]:
+    """The same segments; where times of two neighbours overlap, they meet halfway."""
+    ordered = segments[:1]
+    for segment in segments[1:]:
+        previous = ordered[-1]
+        if segment.start < previous.end:
+            middle = round((segment.start + previous.end) / 2, 2)
+            middle = max(min(middle, segment.end), previous.start)
+            ordered[-1] = replace(previous, end=middle)
+            segment = replace(segment, start=middle, end=max(segment.end, middle))
+        ordered.append(segment)
+    return ordered

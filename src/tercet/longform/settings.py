@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from tercet.audio.vad import VadOptions
 from tercet.decoding.fallback import FallbackPolicy
@@ -16,7 +17,7 @@ LATER = ("sequential", "chunked")  # OpenAI's and Hugging Face's long-form algor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenSettings:
-    """Checked options of one call. The names are openai-whisper's and faster-whisper's where they have one."""
+    """Checked options of one call, named as openai-whisper and faster-whisper name them."""
 
     decode: DecodeOptions
     policy: FallbackPolicy
@@ -31,10 +32,17 @@ class ListenSettings:
 
     def __post_init__(self) -> None:
         check_count("batch_size", self.batch_size)
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise OptionError(f"seed is {self.seed!r}; give a whole number from 0 on")
+        _check_seed(self.seed)
         if self.mel_floor not in ("window", "file"):
             raise OptionError(f"mel_floor is {self.mel_floor!r}; give 'window' or 'file'")
+        if self.channel not in ("mean", "each") and not _is_whole(self.channel, 0):
+            raise OptionError(
+                f"channel is {self.channel!r}; give 'mean', 'each' or a number from 0 on"
+            )
+        for name in ("on_progress", "should_cancel"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise OptionError(f"{name} is {function!r}; give a function, or None")
 
 
 def check_count(name: str, value: object) -> None:
@@ -43,8 +51,18 @@ def check_count(name: str, value: object) -> None:
     Raises:
         OptionError: it is something else.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
+    if not _is_whole(value, 1, 1024):
         raise OptionError(f"{name} is {value!r}; give a whole number from 1 to 1024")
+
+
+def check_switch(name: str, value: object) -> None:
+    """True or False.
+
+    Raises:
+        OptionError: it is something else ("no", say, which Python would take for True).
+    """
+    if not isinstance(value, bool):
+        raise OptionError(f"{name} is {value!r}; give True or False")
 
 
 def check_longform(name: str) -> None:
@@ -65,10 +83,12 @@ def temperatures_of(temperature: float | Sequence[float]) -> tuple[float, ...]:
     Raises:
         OptionError: none, or a negative or non-finite one.
     """
-    given = (temperature,) if isinstance(temperature, int | float) else tuple(temperature)
-    if not given or not all(isinstance(t, int | float) and 0 <= t < math.inf for t in given):
+    is_list = isinstance(temperature, Sequence) and not isinstance(temperature, str)
+    given: Sequence[object] = temperature if is_list else (temperature,)  # type: ignore[assignment]
+    numbers = [float(t) for t in given if isinstance(t, Real) and not isinstance(t, bool)]
+    if not given or len(numbers) < len(given) or not all(0 <= t < math.inf for t in numbers):
         raise OptionError(f"temperature is {temperature!r}; give one or several numbers from 0 on")
-    return tuple(float(t) for t in given)
+    return tuple(numbers)
 
 
 def vad_of(vad_filter: bool, parameters: Mapping[str, object] | None) -> VadOptions | None:
@@ -77,8 +97,23 @@ def vad_of(vad_filter: bool, parameters: Mapping[str, object] | None) -> VadOpti
     Raises:
         OptionError: parameters without the filter, an unknown one, or nonsense.
     """
+    check_switch("vad_filter", vad_filter)
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise OptionError(
+            f"vad_parameters is {parameters!r}; give a dictionary of names and values"
+        )
     if not vad_filter:
         if parameters:
             raise OptionError("vad_parameters are given, but vad_filter is off; switch it on")
         return None
     return VadOptions.from_mapping(parameters or {})
+
+
+def _check_seed(seed: object) -> None:
+    if not _is_whole(seed, 0):
+        raise OptionError(f"seed is {seed!r}; give a whole number from 0 on")
+
+
+def _is_whole(value: object, low: int, high: float = math.inf) -> bool:
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    return is_integer and low <= value <= high  # type: ignore[operator]

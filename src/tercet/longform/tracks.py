@@ -15,73 +15,62 @@ Channel = Literal["mean", "each"] | int
 MelFloor = Literal["window", "file"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Track:
     """One mono stream on its way to becoming a transcript."""
 
     source_index: int
     channel: int | None  # None: all channels mixed
-    recording: Recording
+    n_tracks: int  # of the same source
+    duration_s: float | None  # None: the source does not say
     windows: Iterator[Window]
     floor_max: float | None  # the file's loudest log-mel value, with mel_floor="file"
 
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return self.recording.name
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How sources are to be read."""
 
-def open_tracks(
-    source: AudioSource,
-    source_index: int,
-    *,
-    sampling_rate: int | None,
-    channel: Channel,
-    vad: VadOptions | None,
-    mel_floor: MelFloor,
-    n_mels: int,
-) -> list[Track]:
-    """Open a source: one track, or one per channel with channel="each".
+    sampling_rate: int | None
+    channel: Channel
+    vad: VadOptions | None
+    mel_floor: MelFloor
+    n_mels: int
 
-    Raises:
-        AudioError: the source cannot be heard.
-        OptionError: the options need a second pass over a source that can be read only once.
-    """
-    first = load(source, sampling_rate=sampling_rate, channel="mean" if channel == "each" else channel)
-    if channel != "each":
-        number = channel if isinstance(channel, int) else None
-        return [_track(first, source_index, number, vad, mel_floor, n_mels)]
-    if not first.reopenable and first.channels > 1:
-        raise OptionError(f"{first.name}: channel='each' reads it once per channel; save it to a file first")
-    if first.channels == 1:
-        return [_track(first, source_index, 0, vad, mel_floor, n_mels)]
-    first.close()
-    return [
-        _track(
-            load(source, sampling_rate=sampling_rate, channel=number),
-            source_index,
-            number,
-            vad,
-            mel_floor,
-            n_mels,
-        )
-        for number in range(first.channels)
-    ]
+    def tracks(self, source: AudioSource, source_index: int) -> Iterator[Track]:
+        """Open a source: one track, or one per channel with channel="each".
 
+        Each track is opened when it is asked for. Read it to its end before asking for the next one: they may
+        share a file object, which has one position.
 
-def _track(
-    recording: Recording,
-    source_index: int,
-    channel: int | None,
-    vad: VadOptions | None,
-    mel_floor: MelFloor,
-    n_mels: int,
-) -> Track:
-    floor_max = None
-    if mel_floor == "file":
-        if not recording.reopenable:
-            message = "mel_floor='file' reads it twice; save it to a file first"
-            raise OptionError(f"{recording.name}: {message}")
-        floor_max = log_mel_maximum(recording.blocks(), n_mels=n_mels)
-    stream = windows(recording.blocks(), vad)
-    return Track(source_index, channel, recording, stream, floor_max)
+        Raises:
+            AudioError: the source cannot be heard.
+            OptionError: the options need a second pass over a source that can be read only once.
+        """
+        if self.channel != "each":
+            number = None if self.channel == "mean" else self.channel
+            yield self._track(self._load(source, self.channel), source_index, number, 1)
+            return
+        first = self._load(source, 0)
+        if first.channels > 1 and not first.reopenable:
+            message = "channel='each' reads it once per channel; save it to a file first"
+            raise OptionError(f"{first.name}: {message}")
+        n_tracks = first.channels
+        yield self._track(first, source_index, 0, n_tracks)
+        for number in range(1, n_tracks):
+            yield self._track(self._load(source, number), source_index, number, n_tracks)
+
+    def _load(self, source: AudioSource, channel: Literal["mean"] | int) -> Recording:
+        return load(source, sampling_rate=self.sampling_rate, channel=channel)
+
+    def _track(
+        self, recording: Recording, source_index: int, channel: int | None, n_tracks: int
+    ) -> Track:
+        floor_max = None
+        if self.mel_floor == "file":
+            if not recording.reopenable:
+                message = "mel_floor='file' reads it twice; save it to a file first"
+                raise OptionError(f"{recording.name}: {message}")
+            floor_max = log_mel_maximum(recording.blocks(), n_mels=self.n_mels)
+        stream = windows(recording.blocks(), self.vad)
+        return Track(source_index, channel, n_tracks, recording.duration_s, stream, floor_max)

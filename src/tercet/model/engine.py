@@ -330,7 +330,7 @@ def _tap(block: Tensor, real: int) -> Tensor:
     """
     frames = block.shape[0]
     whole = frames // FRAMES_PER_TAP
-    means = block[: whole * FRAMES_PER_TAP].reshape(whole, FRAMES_PER_TAP, -1).mean(1)
+    means = block[: whole * FRAMES_PER_TAP].reshape(whole, FRAMES_PER_TAP, block.shape[1]).mean(1)
     if frames % FRAMES_PER_TAP:
         means = torch.cat([means, block[whole * FRAMES_PER_TAP :].mean(0, keepdim=True)])
     last = (real - 1) // FRAMES_PER_TAP

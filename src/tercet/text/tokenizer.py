@@ -9,8 +9,12 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer as SubwordTokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 
 from tercet.checkpoint.geometry import Geometry
 from tercet.errors import TokenizerError
@@ -52,6 +56,18 @@ def complete_merges(
     return completed
 
 
+def _read_subwords(stored: dict[str, Any]) -> tuple[SubwordTokenizer, dict[str, int]]:
+    """The subwords alone ("<|en|>" in a text is text), every merge there; and all ids, marks included."""
+    vocabulary: dict[str, int] = stored["model"]["vocab"]
+    pairs = (p.split(" ") if isinstance(p, str) else p for p in stored["model"]["merges"])
+    merges = complete_merges(vocabulary, [(first, second) for first, second in pairs])
+    subwords = SubwordTokenizer(BPE(vocabulary, merges))
+    subwords.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    subwords.decoder = ByteLevelDecoder()
+    marks = {str(mark["content"]): int(mark["id"]) for mark in stored["added_tokens"]}
+    return subwords, {**vocabulary, **marks}
+
+
 class Tokenizer:
     """The vocabulary of one model. Made by `Tokenizer.from_file`."""
 
@@ -83,16 +99,17 @@ class Tokenizer:
         if not path.is_file():
             raise TokenizerError(f"{path}: no such file; copy the model's tokenizer.json there")
         try:
-            subwords = SubwordTokenizer.from_file(str(path))
-        except Exception as fault:  # the library raises plain Exception
-            reason = str(fault).splitlines()[0]
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            subwords, ids = _read_subwords(stored)
+        except Exception as fault:  # the library raises plain Exception; JSON may have any shape
+            reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
             message = f"{path}: damaged tokenizer ({reason}); copy the model's again"
             raise TokenizerError(message) from fault
         tokenizer = cls(subwords, geometry)
-        tokenizer._check(path)
+        tokenizer._check(path, ids)
         return tokenizer
 
-    def _check(self, path: Path) -> None:
+    def _check(self, path: Path, ids: dict[str, int]) -> None:
         wanted = {
             "<|endoftext|>": self.eot,
             "<|startoftranscript|>": self.sot,
@@ -100,11 +117,12 @@ class Tokenizer:
             "<|notimestamps|>": self.no_timestamps,
         }
         for text, number in wanted.items():
-            found = self._subwords.token_to_id(text)
+            found = ids.get(text)
             if found != number:
                 message = f"{text} is {found}, this model needs {number}"
                 raise TokenizerError(f"{path}: another model's tokenizer ({message})")
-        lacking = next((i for i in range(self.eot) if self._subwords.id_to_token(i) is None), None)
+        known = set(ids.values())
+        lacking = next((i for i in range(self.eot) if i not in known), None)
         if lacking is not None:
             message = f"damaged tokenizer (no subword {lacking}); copy the model's again"
             raise TokenizerError(f"{path}: {message}")
@@ -137,7 +155,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Subword ids of a text; no special ids are added or recognised."""
-        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self._subwords.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -157,17 +175,6 @@ class Tokenizer:
             pieces += [self.decode(run), f"<|{time_s:.2f}|>"]
             run = []
         return "".join([*pieces, self.decode(run)])
-
-    @cached_property
-    def _plain(self) -> SubwordTokenizer:
-        """The subwords alone: "<|en|>" in a text is text, and every merge is there."""
-        stored = json.loads(self._subwords.to_str())
-        stored["added_tokens"] = []
-        stored["post_processor"] = None
-        stored["model"]["merges"] = complete_merges(
-            stored["model"]["vocab"], [tuple(pair) for pair in stored["model"]["merges"]]
-        )
-        return SubwordTokenizer.from_str(json.dumps(stored))
 
     @cached_property
     def blank(self) -> tuple[int, ...]:

@@ -26,11 +26,11 @@ def geometry(vocab_size):
 
 
 @pytest.fixture
-def saved(byte_tokenizer, tmp_path):
+def saved(byte_tokenizer_file, tmp_path):
     """`saved(change)` writes the vocabulary's file, changed; gives its path."""
 
     def write(change, vocab_size=51865):
-        stored = json.loads(byte_tokenizer(vocab_size)._subwords.to_str())
+        stored = json.loads(byte_tokenizer_file(vocab_size).read_text("utf-8"))
         change(stored)
         path = tmp_path / "tokenizer.json"
         path.write_text(json.dumps(stored), encoding="utf-8")

@@ -1,0 +1,148 @@
+"""A model that computes nothing: what it writes about a window is a name for that window's sound."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from tercet.checkpoint.geometry import Geometry
+from tercet.engine.protocol import Encoded
+from tercet.listener import Model
+from tercet.text.tokenizer import Tokenizer
+
+GEOMETRY = Geometry(
+    n_mels=80,
+    width=4,
+    encoder_layers=1,
+    encoder_heads=1,
+    decoder_layers=1,
+    decoder_heads=1,
+    vocab_size=51865,
+)
+Write = Callable[[int, Tokenizer], list[int]]
+
+
+def one_word(voice: int, tokenizer: Tokenizer) -> list[int]:
+    """<|0.00|> wN <|2.00|>, N being the voice's number."""
+    return [tokenizer.timestamp_begin, voice, tokenizer.timestamp_begin + 100]
+
+
+@dataclass
+class FakeEncoder:
+    """Numbers a window by its log-mel: equal sound, equal number."""
+
+    calls: list[int] = field(default_factory=list)  # the numbers, in order
+    real_frames: list[int | None] = field(default_factory=list)
+    geometry: Geometry = GEOMETRY
+
+    def encode(self, mel: np.ndarray, *, real_frames: int | None = None) -> Encoded:
+        digest = hashlib.sha256(np.ascontiguousarray(mel).tobytes()).digest()
+        number = 300 + int.from_bytes(digest[:4], "big") % 40000
+        self.calls.append(number)
+        self.real_frames.append(real_frames)
+        return Encoded(np.full((5, 4), number, np.float32), None)
+
+
+@dataclass
+class FakeDecoder:
+    """Writes `write(voice)` with near certainty; asked for a language, it says `language`."""
+
+    tokenizer: Tokenizer
+    write: Write = one_word
+    language: str = "de"
+    opened: list[int] = field(default_factory=list)  # rows of every session, in order
+    geometry: Geometry = GEOMETRY
+
+    def open(self, states: np.ndarray, *, align: bool = False) -> "FakeSession":
+        self.opened.append(len(states))
+        return FakeSession(self, [int(row[0, 0]) for row in states], [[] for _ in states])
+
+
+@dataclass
+class FakeSession:
+    decoder: FakeDecoder
+    voices: list[int]
+    histories: list[list[int]]
+
+    @property
+    def rows(self) -> int:
+        return len(self.voices)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.array([len(history) for history in self.histories], dtype=np.int64)
+
+    def step(self, tokens, *, counts=None, keep=None):
+        counts = np.full(self.rows, tokens.shape[1]) if counts is None else counts
+        keep = counts[:, None] - 1 if keep is None else keep
+        logits = np.zeros((self.rows, keep.shape[1], GEOMETRY.vocab_size), np.float32)
+        for row, places in enumerate(keep):
+            before = len(self.histories[row])
+            self.histories[row].extend(map(int, tokens[row, : counts[row]]))
+            for i, place in enumerate(places):
+                logits[row, i, self.next_token(row, before + int(place) + 1)] = 30.0
+        return logits
+
+    def next_token(self, row: int, n_seen: int) -> int:
+        """After the start sequence of three comes the text, then the end."""
+        tokenizer = self.decoder.tokenizer
+        if n_seen == 1:
+            return tokenizer.language_ids[self.decoder.language]
+        text = self.decoder.write(self.voices[row], tokenizer)
+        place = n_seen - 3
+        return text[place] if 0 <= place < len(text) else tokenizer.eot
+
+    def roll_back(self, lengths):
+        self.histories = [h[:n] for h, n in zip(self.histories, lengths, strict=True)]
+
+    def reorder(self, rows):
+        self.voices = [self.voices[row] for row in rows]
+        self.histories = [list(self.histories[row]) for row in rows]
+
+    def alignment(self):
+        raise NotImplementedError
+
+
+@dataclass
+class Fake:
+    model: Model
+    encoder: FakeEncoder
+    decoder: FakeDecoder
+
+
+@pytest.fixture
+def fake(byte_tokenizer) -> Callable[..., Fake]:
+    """`fake(batch_size=4, write=one_word)`: a model over the engine above, and the engine."""
+
+    def make(batch_size: int = 4, write: Write = one_word) -> Fake:
+        tokenizer = byte_tokenizer(GEOMETRY.vocab_size)
+        encoder, decoder = FakeEncoder(), FakeDecoder(tokenizer, write)
+        return Fake(
+            Model("fake", encoder, decoder, tokenizer, batch_size=batch_size), encoder, decoder
+        )
+
+    return make
+
+
+@pytest.fixture
+def noise() -> Callable[..., np.ndarray]:
+    """`noise(seconds, seed=0)`: sound without a pause, so that every cut is a seam."""
+
+    def make(seconds: float, seed: int = 0) -> np.ndarray:
+        drawn = np.random.default_rng(seed).normal(0, 0.1, round(seconds * 16000))
+        return drawn.astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def paused(noise) -> Callable[..., np.ndarray]:
+    """`paused(n)`: n stretches of 24 s of sound and 4 s of silence, so that every cut is in a pause."""
+
+    def make(n: int, seed: int = 0) -> np.ndarray:
+        silence = np.zeros(4 * 16000, np.float32)
+        return np.concatenate([np.concatenate([noise(24, seed + i), silence]) for i in range(n)])
+
+    return make
