@@ -4,8 +4,8 @@ usage: python benchmarks/speed.py [--threads 2] [--repeats 5] [--out benchmarks/
 
 Needs TERCET_WHISPER_BASE (OpenAI's weights in CTranslate2's layout, for the peer; Tercet runs its shipped
 8-bit copy of the same) and TERCET_DATA (default ../shared/data). Prints a table of medians and ratios, then
-one JSON line. Cases: `window`, one 30 s window of real speech with timestamps; `chapter`, five minutes against
-BatchedInferencePipeline.
+one JSON line. Cases: `window`, one 30 s window of real speech with timestamps; `chapter`, five minutes
+against BatchedInferencePipeline.
 """
 
 import argparse

@@ -88,13 +88,10 @@ class Model:
         on_progress: Callable[[Progress], None] | None = None,
         should_cancel: Callable[[], bool] | None = None,
     ) -> Any:  # `Transcript`, but for channel="each": a union would trouble every other caller
-        """Write down what is said in one recording.
-
-        The options have openai-whisper's and faster-whisper's names; see docs/options.md.
+        """Write down what is said in one recording; options as in docs/options.md.
 
         Args:
-            audio: A path, "-", bytes, a binary file object, samples (NumPy, torch) or a data set's
-                dictionary.
+            audio: A path, "-", bytes, a binary file, samples (NumPy, torch) or a data set's dictionary.
             sampling_rate: Hz, for samples; 16000 if not given.
             language: Code or English name; None detects it in the first window with speech.
             task: "transcribe", or "translate" (into English).
@@ -112,12 +109,9 @@ class Model:
             vad_filter: Windows without speech are not decoded.
             vad_parameters: faster-whisper's, by name.
             mel_floor: "window", or "file" as openai-whisper (reads the source twice).
-            channel: "mean", a channel's number, or "each".
+            channel: "mean", a channel's number, or "each": the result is a tuple then, one per channel.
             on_progress: Called as windows are finished.
             should_cancel: Asked before each window and each batch.
-
-        Returns:
-            A `Transcript`; with channel "each" a tuple of them, one per channel.
 
         Raises:
             AudioError: the recording cannot be heard.
