@@ -80,6 +80,13 @@ def base_model() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_base(request: pytest.FixtureRequest) -> Path:
+    """Real weights to compare engines and peers on: OpenAI's own if they are there, else the box's."""
+    is_named = bool(os.environ.get("TERCET_WHISPER_BASE")) or "whisper-base" in REQUIRED
+    return Path(request.getfixturevalue("genuine_base" if is_named else "base_model"))
+
+
+@pytest.fixture(scope="session")
 def random_checkpoint() -> Callable[..., MemoryCheckpoint]:
     """A factory: `random_checkpoint(geometry, seed=0)` has arrays of a trained model's size."""
 

@@ -4,7 +4,6 @@ On random weights the best two tokens may be closer than arithmetic in another o
 ties (under 1e-4) are counted apart and printed.
 """
 
-import os
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -207,10 +206,8 @@ def test_timestamp_rules_forbid_the_same_tokens(published_tokenizer, torch, peer
 
 
 @pytest.fixture(scope="module")
-def real_weights(request):
-    """OpenAI's own float16 weights where there are any, else those in the box."""
-    name = "genuine_base" if os.environ.get("TERCET_WHISPER_BASE") else "base_model"
-    return open_checkpoint(request.getfixturevalue(name))
+def real_weights(real_base):
+    return open_checkpoint(real_base)
 
 
 @pytest.fixture(scope="module")

@@ -408,17 +408,17 @@ def real_mels(clips_dir, data_dir):
 
 
 @pytest.fixture(scope="module")
-def reference_states(genuine_base, real_mels, openai_model, peer):
+def reference_states(real_base, real_mels, openai_model, peer):
     """What openai-whisper's encoder makes of the real windows, with the genuine weights in fp32."""
     torch = peer("torch")
     torch.set_num_threads(2)
-    model = openai_model(open_checkpoint(genuine_base)).encoder
+    model = openai_model(open_checkpoint(real_base)).encoder
     with torch.no_grad():
         return {n: model(torch.from_numpy(mel)[None])[0].numpy() for n, mel in real_mels.items()}
 
 
-def test_the_genuine_encoder_is_openai_whispers(genuine_base, real_mels, reference_states):
-    checkpoint = open_checkpoint(genuine_base)
+def test_the_real_encoder_is_openai_whispers(real_base, real_mels, reference_states):
+    checkpoint = open_checkpoint(real_base)
     encoder = OnnxEncoder(checkpoint, PRECISIONS["float32"], threads=2, taps=False)
     for name, expected in list(reference_states.items())[:2]:
         got = encoder.encode(real_mels[name]).states
@@ -441,14 +441,14 @@ def test_the_int8_encoder_errs_by_five_percent_at_most(
     assert 0 < max(errors.values()) <= 0.05
 
 
-def test_the_shipped_decoder_in_int8_stays_near_the_genuine_one(
-    genuine_base, base_model, reference_states, capsys
+def test_the_shipped_decoder_in_int8_stays_near_the_exact_one(
+    real_base, base_model, reference_states, capsys
 ):
-    """Logits of a real text over a real voice, genuine float32 against shipped int8."""
+    """Logits of a real text over a real voice, float32 against shipped int8."""
     name = next(name for name in reference_states if "chapter" in name)
     tokens = ids([50258, 50259, 50359, 50363, 440, 1379, 295, 264, 3035, 575, 668, 1217, 13])
     logits = []
-    for path, precision in ((genuine_base, "float32"), (base_model, "int8")):
+    for path, precision in ((real_base, "float32"), (base_model, "int8")):
         decoder = OnnxDecoder(open_checkpoint(path), PRECISIONS[precision], threads=2)
         session = decoder.open(reference_states[name][None])
         logits.append(session.step(tokens, keep=np.arange(13)[None])[0])

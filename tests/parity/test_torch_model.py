@@ -80,8 +80,8 @@ def test_random_weights_compute_what_transformers_computes(name, random_checkpoi
     compare(checkpoint, peer(tmp_path), mel, tokens, 1e-4)
 
 
-def test_the_genuine_base_computes_what_transformers_computes(genuine_base, tmp_path):
-    checkpoint = open_checkpoint(genuine_base)
+def test_real_base_computes_what_transformers_computes(real_base, tmp_path):
+    checkpoint = open_checkpoint(real_base)
     save_hugging_face(checkpoint, tmp_path)
     mel = np.random.default_rng(4).uniform(-1, 1, (80, 3000)).astype(np.float32)
     tokens = np.array([[50258, 50259, 50359, 50363, 2425, 11, 1002]])

@@ -59,8 +59,8 @@ def hearing(folder: Path, samples: list[np.ndarray], compute_type: str) -> Hear:
 
 
 @pytest.fixture(scope="module")
-def exactly(genuine_base: Path, samples) -> Hear:
-    return hearing(genuine_base, samples, "float32")
+def exactly(real_base: Path, samples) -> Hear:
+    return hearing(real_base, samples, "float32")
 
 
 @pytest.fixture(scope="module")
