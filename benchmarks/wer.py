@@ -1,7 +1,8 @@
 """Word error rate on real speech: Tercet and openai-whisper on the same clips and weights, greedy.
 
 usage:
-  python benchmarks/wer.py run SYSTEM OUT.jsonl [--model M] [--compute_type T] [--threads N] [--part I/N]
+  python benchmarks/wer.py run SYSTEM OUT.jsonl [--model M] [--compute_type T] [--threads N]
+      [--part I/N] [--set S] [--fallback]
   python benchmarks/wer.py table NAME=RUN.jsonl ...
 
 SYSTEM is `tercet` or `openai`. The clips: every fifth of LibriSpeech test-clean (371) and every fourth of
@@ -59,8 +60,9 @@ def openai_system(options: argparse.Namespace) -> Callable[[Path], str]:
 
     def hear(path: Path) -> str:
         samples = load(path).read()
+        settings = {} if options.fallback else {"temperature": 0.0}
         return str(
-            whisper.transcribe(model, samples, language="en", temperature=0.0, fp16=False)["text"]
+            whisper.transcribe(model, samples, language="en", fp16=False, **settings)["text"]
         )
 
     return hear
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     hear = {"tercet": tercet_system, "openai": openai_system}[options.system](options)
     with out.open("a", encoding="utf-8") as file:
         for number, (name, row) in enumerate(clips()):
-            if row["path"] in done or number % parts != part:
+            if row["path"] in done or number % parts != part or options.set not in ("all", name):
                 continue
             text = hear(data_folder() / name / row["path"])
             line = {"set": name, "path": row["path"], "ref": row["text"], "hyp": text}
@@ -132,6 +134,8 @@ def main() -> None:
     one.add_argument("--compute_type", default="auto")
     one.add_argument("--threads", type=int)
     one.add_argument("--part", default="0/1")
+    one.add_argument("--set", choices=["all", *SETS], default="all")
+    one.add_argument("--fallback", action="store_true", help="try again at higher temperatures")
     one.add_argument("--vad_filter", action=argparse.BooleanOptionalAction, default=True)
     one.set_defaults(action=run)
     two = commands.add_parser("table")
