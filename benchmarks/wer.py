@@ -43,9 +43,10 @@ def tercet_system(options: argparse.Namespace) -> Callable[[Path], str]:
     model = tercet.load_model(
         options.model, compute_type=options.compute_type, threads=options.threads
     )
-    return lambda path: (
-        model.transcribe(path, language="en", temperature=0.0, vad_filter=options.vad_filter).text
-    )
+    settings = {"language": "en", "vad_filter": options.vad_filter}
+    if not options.fallback:
+        settings["temperature"] = 0.0
+    return lambda path: model.transcribe(path, **settings).text
 
 
 def openai_system(options: argparse.Namespace) -> Callable[[Path], str]:
