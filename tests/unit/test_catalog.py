@@ -36,6 +36,46 @@ def test_every_name_of_faster_whisper_is_known_and_its_repository_is_ours(
     }
 
 
+def test_every_hub_id_that_faster_whispers_users_type_in_full_is_known(
+    peer: Callable[[str], ModuleType],
+) -> None:
+    for name, hub_id in peer("faster_whisper.utils")._MODELS.items():
+        assert known_model(name) == known_model(hub_id)
+        assert known_model(hub_id) is not None
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "name"),
+    [
+        ("openai/whisper-small", "small"),
+        ("openai/whisper-large", "large-v1"),
+        ("openai/whisper-large-v3", "large-v3"),
+        ("openai/whisper-large-v3-turbo", "large-v3-turbo"),
+        ("Systran/faster-whisper-small", "small"),
+        ("guillaumekln/faster-whisper-large-v2", "large-v2"),
+        ("deepdml/faster-whisper-large-v3-turbo-ct2", "large-v3-turbo"),
+        ("mobiuslabsgmbh/faster-whisper-large-v3-turbo", "large-v3-turbo"),
+        ("distil-whisper/distil-large-v3", "distil-large-v3"),
+        ("Systran/faster-distil-whisper-large-v3", "distil-large-v3"),
+        ("distil-whisper/distil-large-v3.5-ct2", "distil-large-v3.5"),
+    ],
+)
+def test_a_hub_id_in_full_leads_to_its_row(hub_id: str, name: str) -> None:
+    assert CATALOG[name] is known_model(hub_id)
+
+
+def test_no_hub_id_is_in_two_rows() -> None:
+    ids = [hub_id for row in CATALOG.values() for hub_id in (row.repository, *row.copies)]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_download_is_the_weights_in_two_or_four_bytes_a_parameter() -> None:
+    for row in CATALOG.values():
+        assert row.download_mb == pytest.approx(2 * row.parameters_m, rel=0.05) or (
+            row.download_mb == pytest.approx(4 * row.parameters_m, rel=0.05)
+        )
+
+
 def test_every_name_of_openai_whisper_is_known(peer: Callable[[str], ModuleType]) -> None:
     assert set(peer("whisper").available_models()) <= set(known_names())
 

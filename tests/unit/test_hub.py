@@ -98,7 +98,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("tercet.hub.entry_points", lambda group: ())
+    monkeypatch.setattr("tercet.hub.packages.entry_points", lambda group: ())
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -155,7 +155,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             if Path(str(entry.dist.locate_file(""))) == folder  # type: ignore[union-attr]
         )
 
-    monkeypatch.setattr("tercet.hub.entry_points", only_here)
+    monkeypatch.setattr("tercet.hub.packages.entry_points", only_here)
     return folder
 
 
@@ -311,6 +311,39 @@ def test_what_faster_whisper_cached_is_used(cache: Path) -> None:
     assert expected == find_model("small", offline=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "repository"),
+    [
+        ("turbo", "deepdml/faster-whisper-large-v3-turbo-ct2"),
+        ("small", "guillaumekln/faster-whisper-small"),
+        ("distil-large-v3", "distil-whisper/distil-large-v3-ct2"),
+    ],
+)
+def test_other_conversions_that_people_have_are_used(
+    cache: Path, name: str, repository: str
+) -> None:
+    expected = write_snapshot(cache, repository, "model.bin")
+    assert expected == find_model(name, offline=True)
+    assert expected == find_model(repository, offline=True)
+
+
+@pytest.mark.parametrize("typed", ["openai/whisper-small", "guillaumekln/faster-whisper-small"])
+def test_a_hub_id_means_that_repository_and_no_other_copy(cache: Path, typed: str) -> None:
+    write_snapshot(cache, "Systran/faster-whisper-small", "model.bin")
+    with pytest.raises(ModelNotFoundError, match="not on this machine"):
+        find_model(typed, offline=True)
+
+
+@pytest.mark.parametrize("revision", ["../../elsewhere", "..", ".", "a/../../b"])
+def test_a_revision_never_leads_out_of_the_cache(cache: Path, revision: str) -> None:
+    folder = write_snapshot(cache, "openai/whisper-small")
+    write_model(cache / "elsewhere")
+    (folder.parent.parent / "refs" / "b").write_text("../../../elsewhere")
+    for asked in (revision, "b"):
+        with pytest.raises(ModelNotFoundError, match="not on this machine"):
+            find_model("small", revision=asked, offline=True)
+
+
 @pytest.mark.parametrize(("name", "file"), [("small", "small.pt"), ("turbo", "large-v3-turbo.pt")])
 def test_what_openai_whisper_cached_is_used(name: str, file: str, tmp_path: Path) -> None:
     expected = tmp_path / "user-cache" / "whisper" / file
@@ -322,7 +355,7 @@ def test_what_openai_whisper_cached_is_used(name: str, file: str, tmp_path: Path
 def test_an_interrupted_download_is_not_taken_for_a_model(cache: Path) -> None:
     folder = write_snapshot(cache, "openai/whisper-small")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelNotFoundError, match="not on this machine"):
+    with pytest.raises(ModelNotFoundError, match="only partly on this machine"):
         find_model("small", offline=True)
 
 
@@ -448,9 +481,14 @@ def test_a_tokenizer_is_fetched_alone_and_once(
     fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = KnownModel(
-        name="mine", repository="owner/model", ctranslate2="a/b", parameters_m=1, languages=99
+        name="mine",
+        repository="owner/model",
+        ctranslate2="a/b",
+        parameters_m=1,
+        download_mb=2,
+        languages=99,
     )
-    monkeypatch.setattr("tercet.hub.CATALOG", {"mine": row})
+    monkeypatch.setattr("tercet.hub.find.CATALOG", {"mine": row})
     monkeypatch.setattr(KnownModel, "openai_vocab_size", 51865)
     found = find_tokenizer(51865)
     assert FILES["tokenizer.json"] == found.read_bytes()
