@@ -23,18 +23,26 @@ from pathlib import Path
 from tercet.cli.main import run
 from tercet.results import Progress, Segment, Transcript
 
+def heard(index, source, on_progress):
+    on_progress(Progress(index, 30.0, 60.0))
+    if Path(source).stem == "slow":
+        Path("began").touch()
+        time.sleep(60)
+    segment = Segment(id=0, seek=0, start=0.0, end=1.0, text=" " + Path(source).stem,
+                      tokens=(1,), temperature=0.0, avg_logprob=-0.1,
+                      compression_ratio=1.0, no_speech_prob=0.0)
+    return Transcript(text=segment.text, segments=(segment,) * 5000, language="en",
+                      language_probability=None, duration_s=60.0)
+
 class Model:
     def transcribe_many(self, sources, *, on_progress, **_):
         for index, source in enumerate(sources):
-            on_progress(Progress(index, 30.0, 60.0))
-            if Path(source).stem == "slow":
-                Path("began").touch()
-                time.sleep(60)
-            segment = Segment(id=0, seek=0, start=0.0, end=1.0, text=" " + Path(source).stem,
-                              tokens=(1,), temperature=0.0, avg_logprob=-0.1,
-                              compression_ratio=1.0, no_speech_prob=0.0)
-            yield index, Transcript(text=segment.text, segments=(segment,) * 5000, language="en",
-                                    language_probability=None, duration_s=60.0)
+            yield index, heard(index, source, on_progress)
+
+    def stream(self, source, *, on_progress, **_):
+        if Path(source).stem == "slow":  # its first window is quick
+            yield heard(0, "first", on_progress)
+        yield heard(0, source, on_progress)
 
 tercet.load_model = lambda *_, **__: Model()
 sys.argv[0] = "tercet"
@@ -112,18 +120,44 @@ def test_a_terminal_without_umlauts_gets_question_marks(start: Start) -> None:
     assert (b"gr?n", b"", 0) == (out.splitlines()[0], err, process.returncode)
 
 
-def test_ctrl_c_keeps_the_finished_file_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
-    process = start("listen", "a.mp3", "slow.mp3", "-o", "out")
+def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 20
-    while not (tmp_path / "began").exists():
+    while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_ctrl_c_keeps_the_finished_file_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
+    process = start("listen", "a.mp3", "slow.mp3", "-o", "out")
+    wait_for(tmp_path / "began")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert 130 == process.returncode
     assert b"stopped; 1 of 2 files are finished in out; the same command with --resume" in err
     assert 1 == len(err.splitlines())
     assert [".tercet-resume.jsonl", "a.txt"] == sorted(p.name for p in (tmp_path / "out").iterdir())
+
+
+def test_the_text_of_one_recording_comes_while_it_is_heard(start: Start, tmp_path: Path) -> None:
+    with (tmp_path / "text").open("wb") as text:
+        process = start("listen", "slow.mp3", stdout=text)
+        wait_for(tmp_path / "began")
+    assert b"first\n" * 5000 == (tmp_path / "text").read_bytes()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (130, b"tercet: stopped; the text so far was printed\n") == (process.returncode, err)
+
+
+def test_a_reader_that_goes_away_while_it_is_heard_is_no_drama(start: Start) -> None:
+    # Without buffers, Python itself takes a text of which a part was written for written.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = start("listen", "grün.mp3", "-f", "jsonl", env=env)
+    assert process.stdout is not None
+    assert b'{"id": 0, "seek"' == process.stdout.read(16)
+    process.stdout.close()
+    assert process.stderr is not None
+    assert b"" == process.stderr.read()
+    assert 1 == process.wait(20)
 
 
 def everything_shown(terminal: int, process: subprocess.Popen[bytes]) -> str:

@@ -2,11 +2,13 @@
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from tercet.errors import AudioNotFoundError, AudioUnreadableError, TercetError
+from tercet.errors import AudioError, AudioNotFoundError, AudioUnreadableError, TercetError
 
 STDIN = "-"
 # What a folder is searched for. A file that is named outright may be called anything.
@@ -18,6 +20,13 @@ AUDIO_EXTENSIONS = frozenset(
         *(".webm", ".wma", ".wmv", ".wv"),
     }
 )
+
+
+class Stamp(NamedTuple):
+    """What changes when somebody writes to a file."""
+
+    size: int  # bytes
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,17 @@ class Input:
     def file_name(self) -> str:
         """The name without its folders."""
         return Path(self.shown).name
+
+    def stamp(self) -> Stamp | None:
+        """The file's, now. None for what has none: standard input, a pipe, a file that is gone."""
+        if self.is_stdin:
+            return None
+        try:
+            status = Path(self.source).stat()
+        except (OSError, ValueError):
+            return None
+        is_file = stat.S_ISREG(status.st_mode)
+        return Stamp(status.st_size, status.st_mtime_ns) if is_file else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,20 @@ def find(arguments: Sequence[str]) -> tuple[list[Input], list[Unusable]]:
     return list(found.values()), unusable
 
 
+def check_unchanged(entry: Input, before: Stamp | None) -> None:
+    """Compare a recording with its earlier stamp. One that is gone was heard to its end.
+
+    Raises:
+        AudioError: it was written to.
+    """
+    after = entry.stamp()
+    if before is not None and after is not None and after != before:
+        raise AudioError(
+            f"{entry.shown}: changed after this run began, its text may mix old and new; "
+            "hear it again"
+        )
+
+
 def _paths(argument: str) -> Iterable[str]:
     path = Path(argument)
     if argument == STDIN:
@@ -104,7 +138,7 @@ def _inside(folder: Path) -> Iterator[str]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_EXTENSIONS:
-                yield str(Path(parent) / name)
+                yield str(Path(parent, name))
 
 
 def _matches(pattern: str) -> Iterator[str]:

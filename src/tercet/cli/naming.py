@@ -6,8 +6,8 @@ other. Here the names of those that would clash grow until they differ: `talk.wa
 """
 
 import os
-from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from tercet.cli.inputs import Input
@@ -18,22 +18,29 @@ def base_names(inputs: Sequence[Input], folder: str, formats: Sequence[str]) -> 
 
     No name leads to an output file in `folder` that is one of the recordings itself.
     """
-    recordings = {os.path.realpath(i.source) for i in inputs if not i.is_stdin}
+    kept = _recordings_in(folder, inputs)
+    names = [_name(entry, 0) for entry in inputs]
     levels = [0] * len(inputs)
-    deepest = [1 + _depth(i) for i in inputs]
-    while True:
-        names = [_name(i, level) for i, level in zip(inputs, levels, strict=True)]
-        counts = Counter(name.casefold() for name in names)
+    holders: dict[str, set[int]] = {}  # a name in small letters -> who has it
+    for n, name in enumerate(names):
+        holders.setdefault(name.casefold(), set()).add(n)
+    changed = set(holders)
+    while changed:
         growing = [
             n
-            for n, name in enumerate(names)
-            if levels[n] < deepest[n]
-            and (counts[name.casefold()] > 1 or _hits(name, folder, formats, recordings))
+            for key in changed
+            if len(holders[key]) > 1 or any(output_name(key, f, None) in kept for f in formats)
+            for n in holders[key]
+            if levels[n] <= _depth(inputs[n])
         ]
-        if not growing:
-            return _numbered(names)
+        changed = set()
         for n in growing:
+            holders[names[n].casefold()].remove(n)
             levels[n] += 1
+            names[n] = _name(inputs[n], levels[n])
+            changed.add(names[n].casefold())
+            holders.setdefault(names[n].casefold(), set()).add(n)
+    return _numbered(names)
 
 
 def output_name(base: str, format_name: str, channel: int | None) -> str:
@@ -55,19 +62,33 @@ def _name(entry: Input, level: int) -> str:
     return "-".join([*(part.strip("/\\:") for part in parents), entry.file_name])
 
 
-def _hits(name: str, folder: str, formats: Sequence[str], recordings: set[str]) -> bool:
-    outputs = (os.path.realpath(Path(folder) / output_name(name, f, None)) for f in formats)
-    return any(output in recordings for output in outputs)
+def _recordings_in(folder: str, inputs: Sequence[Input]) -> set[str]:
+    """Names in small letters of the recordings that lie in the folder, by themselves or by a link."""
+    home = os.path.realpath(folder)
+    real = cache(os.path.realpath)
+    found = set()
+    for entry in inputs:
+        if entry.is_stdin:
+            continue
+        paths = [entry.source]
+        if Path(entry.source).is_symlink():
+            paths.append(os.path.realpath(entry.source))
+        for parent, name in map(os.path.split, paths):
+            if real(parent) == home:
+                found.add(name.casefold())
+    return found
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
+    last_number: dict[str, int] = {}
     result = []
     for name in names:
-        candidate, n = name, 1
+        candidate, n = name, last_number.get(name.casefold(), 1)
         while candidate.casefold() in taken:
             n += 1
             candidate = f"{name}-{n}"
+        last_number[name.casefold()] = n
         taken.add(candidate.casefold())
         result.append(candidate)
     return result

@@ -7,12 +7,12 @@ their places first and renamed together. So a full disk leaves nothing half-writ
 import errno
 import os
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tercet.cli.naming import output_name
+from tercet.cli.presence import Presence
 from tercet.errors import OutputError
 from tercet.results import Transcript
 from tercet.text import captions
@@ -21,8 +21,8 @@ from tercet.text import captions
 JOINABLE_FORMATS = ("txt", "json", "jsonl")
 
 
-def open_folder(name: str) -> Path:
-    """Make the output folder, and the ones above it.
+def open_folder(name: str) -> tuple[Path, Presence]:
+    """Make the output folder, and the ones above it, and leave this run's mark in it.
 
     Raises:
         OutputError: it cannot be made, or nothing can be written in it.
@@ -31,17 +31,23 @@ def open_folder(name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Finds out now, before hours of work, that nothing can be written here.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        return folder, Presence(folder)
     except OSError as error:
-        raise OutputError(f"--output_dir {name}: {_reason(error)}; choose another folder") from None
-    return folder
+        raise OutputError(
+            f"--output_dir {name}: {reason_of(error)}; choose another folder"
+        ) from None
 
 
 def write_files(
-    folder: Path, base: str, transcripts: Sequence[Transcript], formats: Sequence[str]
+    folder: Path,
+    base: str,
+    transcripts: Sequence[Transcript],
+    formats: Sequence[str],
+    temporary: Callable[[str], Path],
 ) -> dict[str, list[str]]:
     """Write a recording's transcripts, one for each channel, in every format: all of it or none.
+
+    `temporary` names unfinished files in the folder.
 
     Returns:
         Each format's file names.
@@ -56,16 +62,18 @@ def write_files(
             name = output_name(base, format_name, transcript.channel)
             names.setdefault(format_name, []).append(name)
             texts[name] = captions.render(transcript, format_name)
-    _write_all(folder, texts)
+    _write_all(folder, texts, temporary)
     return names
 
 
-def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
+def _write_all(
+    folder: Path, texts: Mapping[str, str], temporary_name: Callable[[str], Path]
+) -> None:
     waiting: list[tuple[Path, Path]] = []
     name = ""
     try:
         for name, text in texts.items():
-            temporary = folder / f".{len(waiting)}-{os.getpid()}.tercet.tmp"
+            temporary = temporary_name(str(len(waiting)))
             waiting.append((temporary, folder / name))
             if (folder / name).is_dir():  # found out before the first of them is renamed
                 raise IsADirectoryError(errno.EISDIR, "a folder has this name")
@@ -75,31 +83,33 @@ def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
             name = final.name
             temporary.replace(final)
     except OSError as error:
-        raise OutputError(f"{folder / name}: not written: {_reason(error)}") from None
+        raise OutputError(f"{folder / name}: not written: {reason_of(error)}") from None
     finally:
         for temporary, _ in waiting:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
 
-def write_stdout(transcripts: Sequence[Transcript], format_name: str, source: str | None) -> None:
-    """Print a recording's transcripts. JSON says which `file` it is from, where `source` is given.
-
-    Raises:
-        OutputError: standard output takes no more (BrokenPipeError where its reader has gone).
-    """
+def text_for_stdout(transcripts: Sequence[Transcript], format_name: str, source: str | None) -> str:
+    """What is printed of a recording. JSON says which `file` it is from, where `source` is given."""
     extra = {} if source is None else {"file": source}
+    texts = []
     for transcript in transcripts:
         if format_name == "json":
-            text = captions.json_object(transcript, extra) + "\n"
+            texts.append(captions.json_object(transcript, extra) + "\n")
         elif format_name == "jsonl":
-            text = captions.json_lines(transcript, extra)
+            texts.append(captions.json_lines(transcript, extra))
         else:
-            text = captions.render(transcript, format_name)
-        _print(text)
+            texts.append(captions.render(transcript, format_name))
+    return "".join(texts)
 
 
-def _print(text: str) -> None:
+def print_text(text: str) -> None:
+    """Write to standard output, at once.
+
+    Raises:
+        OutputError: it takes no more (BrokenPipeError where its reader has gone).
+    """
     encoding = sys.stdout.encoding or "utf-8"
     # A terminal that knows no umlauts shows question marks, as openai-whisper's does.
     shown = text.encode(encoding, errors="replace").decode(encoding)
@@ -109,7 +119,7 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"standard output: not written: {_reason(error)}") from None
+        raise OutputError(f"standard output: not written: {reason_of(error)}") from None
 
 
 def close_stdout() -> None:
@@ -118,5 +128,6 @@ def close_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Why, in the system's words."""
     return (error.strerror or str(error)).lower()

@@ -27,16 +27,27 @@ class Reading(NamedTuple):
     left_s: float | None  # seconds of clock
 
 
+class _Ended:
+    """The sums over the recordings that are through."""
+
+    count = 0
+    done_s = 0.0
+    with_sound = 0  # a failed recording has no length to learn from
+
+
 class Meter:
-    """Adds up the progress of all recordings. A recording not met yet counts as an average one."""
+    """Adds up the progress of all recordings. A recording not met yet counts as an average one.
+
+    Only the recordings under way are remembered one by one.
+    """
 
     def __init__(self, files: int, clock: Callable[[], float] = monotonic) -> None:
         self._files = files
         self._clock = clock
         self._start_s = clock()
-        self._done_s: dict[int, float] = {}
-        self._total_s: dict[int, float | None] = {}
-        self._finished: set[int] = set()
+        self._under_way: dict[int, Progress] = {}
+        self._is_through = bytearray(files)
+        self._ended = _Ended()
 
     @property
     def elapsed_s(self) -> float:
@@ -46,28 +57,35 @@ class Meter:
     @property
     def finished(self) -> int:
         """How many recordings are through, heard or failed."""
-        return len(self._finished)
+        return self._ended.count
 
     def update(self, progress: Progress) -> None:
         """Take a report of the model's."""
-        self._done_s[progress.source_index] = progress.done_s
-        self._total_s[progress.source_index] = progress.total_s
+        if not self._is_through[progress.source_index]:
+            self._under_way[progress.source_index] = progress
 
     def finish(self, index: int) -> None:
         """A recording is through: what it was not heard of (it failed) is not awaited any more."""
-        self._finished.add(index)
-        self._total_s[index] = self._done_s.setdefault(index, 0.0)
+        if self._is_through[index]:
+            return
+        self._is_through[index] = True
+        last = self._under_way.pop(index, None)
+        done_s = 0.0 if last is None else last.done_s
+        self._ended.count += 1
+        self._ended.done_s += done_s
+        self._ended.with_sound += done_s > 0
 
     def read(self) -> Reading:
         """The sums, now."""
-        done_s = sum(self._done_s.values())
-        known = [total for total in self._total_s.values() if total is not None]
+        done_s = self._ended.done_s + sum(p.done_s for p in self._under_way.values())
+        totals = [p.total_s for p in self._under_way.values() if p.total_s is not None]
+        known = self._ended.count + len(totals)
         total_s = None
         if known:
-            # A failed recording has no length to learn from.
-            heard = [total for total in known if total > 0]
-            average_s = sum(heard) / len(heard) if heard else 0.0
-            total_s = max(done_s, sum(known) + average_s * (self._files - len(known)))
+            known_s = self._ended.done_s + sum(totals)
+            with_sound = self._ended.with_sound + sum(total > 0 for total in totals)
+            average_s = known_s / with_sound if with_sound else 0.0
+            total_s = max(done_s, known_s + average_s * (self._files - known))
         elapsed_s = self.elapsed_s
         speed = done_s / elapsed_s if done_s > 0 and elapsed_s > 0 else None
         left_s = (total_s - done_s) / speed if total_s is not None and speed else None

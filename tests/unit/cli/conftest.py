@@ -1,7 +1,7 @@
 """`tercet listen` in this process, with a model that hears nothing and says what it was asked."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,20 @@ def transcript_of(*texts: str, channel: int | None = None) -> Transcript:
     )  # fmt: skip
 
 
+def parts_of(answer: Any) -> list[Any]:
+    """A transcript cut into one part per segment; anything else as it is."""
+    if not isinstance(answer, Transcript) or not answer.segments:
+        return [answer]
+    return [replace(answer, text=each.text, segments=(each,)) for each in answer.segments]
+
+
 @dataclass
 class FakeModel:
     """Says each file's stem, or what `answers` has for its name."""
 
-    answers: dict[str, Outcome | BaseException] = field(default_factory=dict)
+    answers: dict[str, Outcome | BaseException | list[Transcript | BaseException]] = field(
+        default_factory=dict
+    )
     order: Callable[[int], list[int]] = lambda count: list(range(count))
     loaded: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -64,6 +73,20 @@ class FakeModel:
             if isinstance(answer, BaseException) and not isinstance(answer, TercetError):
                 raise answer
             yield index, answer
+
+    def stream(self, source: str, **options: Any) -> Iterator[Transcript]:
+        """Each segment as a part of its own; of a list, what it holds, errors raised."""
+        self.calls.append({k: v for k, v in options.items() if k != "on_progress"})
+        return self._parts(source, options["on_progress"])
+
+    def _parts(self, source: str, on_progress: Callable[[Progress], None]) -> Iterator[Transcript]:
+        self.heard.append(source)
+        answer = self.answers.get(Path(source).name, transcript_of(Path(source).stem))
+        for part in answer if isinstance(answer, list) else parts_of(answer):
+            if isinstance(part, BaseException):
+                raise part
+            on_progress(Progress(0, 42.0, 42.0))
+            yield part
 
     @property
     def options(self) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
     def open_on_a_full_disk(path: Path, *args: Any, **kwargs: Any) -> Any:
         file = whole_open(path, *args, **kwargs)
-        if path.name.endswith(".tmp") and "1-" in path.name:
+        if path.name.endswith(".tmp") and path.name.startswith(".1-"):
             file.close()
             return whole_open(Path("/dev/full"), "w")
         return file
@@ -279,15 +279,21 @@ def test_a_model_that_cannot_be_used_is_one_line(
     assert (expected, "", f"tercet: {error}\n") == (ran.code, ran.out, ran.err)
 
 
+@pytest.mark.parametrize("words", [["a.mp3"], ["a.mp3", "b.mp3"], ["a.mp3", "-f", "srt"]])
 def test_a_language_that_the_model_does_not_know_is_a_usage_error(
-    run_tercet: Run, recordings: Make, fake_model: Any, monkeypatch: pytest.MonkeyPatch
+    run_tercet: Run,
+    recordings: Make,
+    fake_model: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise LanguageError("'Klingon' is not a language of this model")
 
-    recordings("a.mp3")
+    recordings("a.mp3", "b.mp3")
     monkeypatch.setattr(fake_model, "transcribe_many", refuse)
-    assert 2 == run_tercet("listen", "a.mp3", "--language", "Klingon").code
+    monkeypatch.setattr(fake_model, "stream", refuse)
+    assert 2 == run_tercet("listen", *words, "--language", "Klingon").code
 
 
 def test_ctrl_c_keeps_what_is_filed_and_says_how_to_go_on(
