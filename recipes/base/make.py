@@ -17,8 +17,7 @@ from safetensors.numpy import load_file
 from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.checkpoint.native import FORMAT, WEIGHTS
 from tercet.checkpoint.save import settings_files
-from tercet.convert.quantize import BLOCK
-from tercet.convert.store import metadata_of, stored_arrays, write_arrays
+from tercet.convert.store import StoredForm, quantization_config, write_stored
 from tercet.errors import TercetError
 
 HERE = Path(__file__).resolve().parent
@@ -29,24 +28,6 @@ FACTS = {
     "licence": "MIT",
     "source": "openai/whisper-base (OpenAI, 2022), float16 weights",
     "calibration": "recipes/base/calibration.safetensors",
-}
-QUANTIZATION = {  # in the words of compressed-tensors
-    "quant_method": "compressed-tensors",
-    "format": "int-quantized",
-    "quantization_status": "compressed",
-    "ignore": ["proj_out"],
-    "config_groups": {
-        "group_0": {
-            "targets": ["Linear", "Embedding"],
-            "weights": {
-                "num_bits": 8,
-                "type": "int",
-                "symmetric": True,
-                "strategy": "group",
-                "group_size": BLOCK,
-            },
-        }
-    },
 }
 
 
@@ -68,9 +49,9 @@ def main(source: str, folder: Path) -> None:
     checkpoint = open_checkpoint(find_source(source))
     if checkpoint.tokenizer_file is None:
         sys.exit(f"{source}: has no tokenizer.json; put the model's beside its weights")
-    arrays = stored_arrays(checkpoint, load_file(CALIBRATION_FILE))
+    form = StoredForm(checkpoint, load_file(CALIBRATION_FILE))
     folder.mkdir(parents=True, exist_ok=True)
-    write_arrays(folder / WEIGHTS, arrays, metadata_of(checkpoint, arrays, FACTS))
+    write_stored(folder / WEIGHTS, form, FACTS)
     for name, values in settings_of(checkpoint).items():
         text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
@@ -83,7 +64,7 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, dict[str, object]]:
     files = settings_files(
         checkpoint.geometry, checkpoint.generation, checkpoint.tokenizer_file, "float16"
     )
-    files["config.json"] |= {"tercet_format": FORMAT, "quantization_config": QUANTIZATION}
+    files["config.json"] |= {"tercet_format": FORMAT, "quantization_config": quantization_config()}
     return files
 
 

@@ -46,7 +46,27 @@ class Generation:
     max_initial_timestamp_index: int = 50  # in units of 0.02 s
 
 
-class Checkpoint(Protocol):
+class Arrays(Protocol):
+    """Named arrays, read when asked for."""
+
+    def names(self) -> tuple[str, ...]:
+        """All array names, sorted."""
+        ...
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one array, without reading it."""
+        ...
+
+    def read(self, name: str) -> np.ndarray:
+        """One array: float32, or float16 where it is stored so (int8 and bfloat16 come as float32)."""
+        ...
+
+    def read_int8(self, name: str) -> Int8Matrix | None:
+        """The stored 8-bit form of a matrix, where there is one."""
+        ...
+
+
+class Checkpoint(Arrays, Protocol):
     """An open checkpoint of any layout. Reading is lazy; `read` never changes the file."""
 
     @property
@@ -72,22 +92,6 @@ class Checkpoint(Protocol):
     @property
     def tokenizer_file(self) -> Path | None:
         """A Hugging Face tokenizer.json, if one lies beside the weights."""
-        ...
-
-    def names(self) -> tuple[str, ...]:
-        """All array names, sorted."""
-        ...
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one array, without reading it."""
-        ...
-
-    def read(self, name: str) -> np.ndarray:
-        """One array: float32, or float16 where it is stored so (int8 and bfloat16 come as float32)."""
-        ...
-
-    def read_int8(self, name: str) -> Int8Matrix | None:
-        """The stored 8-bit form of a matrix, where the checkpoint has one."""
         ...
 
 

@@ -12,13 +12,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from mmap import mmap
 from pathlib import Path
 
 import numpy as np
 
 from tercet.checkpoint.arrays import Generation, Int8Matrix
-from tercet.checkpoint.dtypes import ITEM_BYTES, as_weights, decode, map_file
+from tercet.checkpoint.dtypes import ITEM_BYTES, as_weights
+from tercet.checkpoint.file_bytes import FileBytes, decode
 from tercet.checkpoint.geometry import Geometry
 from tercet.checkpoint.naming import ctranslate2_slots
 from tercet.checkpoint.settings import checked_geometry, head_pairs, read_json_object, token_ids
@@ -45,7 +45,7 @@ class ModelBin:
     """An open model.bin (an `ArraySource` and an `Int8Source`)."""
 
     path: Path
-    data: mmap
+    data: FileBytes
     records: Mapping[str, _Record]
 
     def stored_names(self) -> frozenset[str]:
@@ -108,7 +108,7 @@ class ModelBin:
 class _Cursor:
     """Reads the file's fields in order."""
 
-    def __init__(self, path: Path, data: mmap) -> None:
+    def __init__(self, path: Path, data: FileBytes) -> None:
         self.path, self.data, self.at = path, data, 0
 
     def number(self, form: str) -> int:
@@ -179,7 +179,7 @@ def open_model_bin(path: Path) -> ModelBin:
     Raises:
         CheckpointError: the file is damaged, or of another model.
     """
-    data = map_file(path)
+    data = FileBytes(path)
     cursor = _Cursor(path, data)
     version = cursor.number("I")
     if version != _VERSION:

@@ -3,12 +3,7 @@
 Bfloat16, which NumPy lacks, becomes float32 without loss.
 """
 
-import mmap
-from pathlib import Path
-
 import numpy as np
-
-from tercet.errors import CheckpointError
 
 ITEM_BYTES = {
     "float64": 8,
@@ -24,24 +19,16 @@ ITEM_BYTES = {
 }
 
 
-def decode(data: bytes | mmap.mmap, dtype: str, offset: int, count: int) -> np.ndarray:
-    """`count` little-endian items from `offset` bytes on, as a flat array of its own memory.
-
-    Args:
-        data: What holds the items; the caller has checked that they all lie inside.
-        dtype: A key of `ITEM_BYTES`.
-        offset: In bytes.
-        count: In items.
-    """
-    stored = np.dtype("<u2" if dtype == "bfloat16" else dtype).newbyteorder("<")
-    # The copy stays valid (and writable) when the file goes away.
-    flat = np.frombuffer(data, stored, count, offset).copy()
-    return widen_bfloat16(flat) if dtype == "bfloat16" else flat
+def stored_dtype(dtype: str) -> np.dtype:
+    """NumPy's type for what lies in a file under a key of `ITEM_BYTES`; bfloat16 comes as bits."""
+    return np.dtype("<u2" if dtype == "bfloat16" else dtype).newbyteorder("<")
 
 
 def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
     """bfloat16 bits (uint16) -> float32: bfloat16 is float32's upper half."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+    wide = bits.astype(np.uint32)
+    wide <<= 16  # in place: the token embedding of a large model has 266 MB
+    return wide.view(np.float32)
 
 
 def narrow_to_bfloat16(values: np.ndarray) -> np.ndarray:
@@ -59,18 +46,3 @@ def narrow_to_bfloat16(values: np.ndarray) -> np.ndarray:
 def as_weights(values: np.ndarray) -> np.ndarray:
     """float16 stays; every other type becomes float32."""
     return values if values.dtype == np.float16 else values.astype(np.float32, copy=False)
-
-
-def map_file(path: Path) -> mmap.mmap:
-    """Map a file for reading.
-
-    Raises:
-        CheckpointError: it is empty or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error}); check permissions, or fetch the file again"
-        ) from error

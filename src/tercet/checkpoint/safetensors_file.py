@@ -8,13 +8,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from mmap import mmap
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from tercet.checkpoint.dtypes import as_weights, decode, map_file
+from tercet.checkpoint.dtypes import as_weights
+from tercet.checkpoint.file_bytes import FileBytes, decode
 from tercet.checkpoint.sources import ArraySource
 from tercet.errors import CheckpointError
 
@@ -44,7 +44,7 @@ class SafetensorsFile:
     """One file, its arrays read when asked for."""
 
     path: Path
-    data: mmap
+    data: FileBytes
     entries: Mapping[str, _Entry]
     metadata: Mapping[str, str]
 
@@ -96,7 +96,7 @@ def open_safetensors(path: Path) -> SafetensorsFile:
     Raises:
         CheckpointError: it is damaged, or holds a type that Whisper checkpoints do not have.
     """
-    data = map_file(path)
+    data = FileBytes(path)
     try:
         with safe_open(str(path), framework="numpy"):
             pass

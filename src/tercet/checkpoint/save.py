@@ -5,23 +5,23 @@ files appear under their names only when all of them are complete.
 """
 
 import json
-import struct
+import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from tercet.checkpoint.arrays import Checkpoint, Generation
-from tercet.checkpoint.dtypes import ITEM_BYTES, narrow_to_bfloat16
 from tercet.checkpoint.geometry import Geometry
 from tercet.checkpoint.naming import expected_shapes
+from tercet.checkpoint.safetensors_writer import ArrayPlan, SafetensorsWriter, file_bytes
 from tercet.checkpoint.settings import read_json_object
 from tercet.errors import CheckpointError, OptionError, OutputError, TokenizerError
 
-_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_DTYPES = ("float32", "float16", "bfloat16")
+_LARGEST_FLOAT16 = 65504.0
 _FRAMES_PER_S = 50  # encoder positions
 _RATE_HZ = 16000
 _HOP_SAMPLES = 160
@@ -53,20 +53,44 @@ def save_hugging_face(
     """
     if dtype not in _DTYPES:
         raise OptionError(f"dtype {dtype!r}: allowed are {', '.join(_DTYPES)}")
-    folder = Path(folder)
-    geometry = checkpoint.geometry
-    tokenizer = tokenizer_file if tokenizer_file is not None else checkpoint.tokenizer_file
-    tokenizer_text = _read_tokenizer(tokenizer)
     chosen = generation if generation is not None else checkpoint.generation
-    settings = settings_files(geometry, chosen, tokenizer, dtype)
-    with _written_together(folder) as place:
+    tokenizer = tokenizer_file if tokenizer_file is not None else checkpoint.tokenizer_file
+    with _written_together(Path(folder)) as place:
+        write_settings(place, checkpoint.geometry, chosen, tokenizer, dtype)
         write_safetensors(place("model.safetensors"), checkpoint, dtype)
-        for name, values in settings.items():
-            place(name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        if tokenizer_text is not None:
-            place("tokenizer.json").write_text(tokenizer_text, encoding="utf-8")
-            described = json.dumps(_tokenizer_config(geometry), indent=2)
-            place("tokenizer_config.json").write_text(described + "\n", encoding="utf-8")
+
+
+def write_settings(
+    place: Callable[[str], Path],
+    geometry: Geometry,
+    generation: Generation,
+    tokenizer: Path | None,
+    dtype: str,
+    more: Mapping[str, object] | None = None,
+) -> None:
+    """Write the JSON files beside the weights, and the tokenizer if there is one.
+
+    Args:
+        place: From a file's name to where it is written.
+        geometry: The model's sizes.
+        generation: What is said about decoding.
+        tokenizer: A tokenizer.json to copy.
+        dtype: What `config.json` says about the weights.
+        more: Further entries of `config.json`.
+
+    Raises:
+        TokenizerError: the tokenizer is not readable.
+        OSError: a file cannot be written.
+    """
+    tokenizer_text = _read_tokenizer(tokenizer)
+    settings = settings_files(geometry, generation, tokenizer, dtype)
+    settings["config.json"] |= more or {}
+    if tokenizer_text is not None:
+        place("tokenizer.json").write_text(tokenizer_text, encoding="utf-8")
+        settings["tokenizer_config.json"] = _tokenizer_config(geometry)
+    for name, values in settings.items():
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        place(name).write_text(text, encoding="utf-8")
 
 
 def settings_files(
@@ -81,37 +105,57 @@ def settings_files(
     }
 
 
-def write_safetensors(path: Path, checkpoint: Checkpoint, dtype: str) -> None:
+def write_safetensors(
+    path: Path,
+    checkpoint: Checkpoint,
+    dtype: str,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Stream all arrays of a checkpoint into one safetensors file, in `dtype`.
 
+    Args:
+        path: The file.
+        checkpoint: Where the arrays come from.
+        dtype: "float32", "float16" or "bfloat16".
+        on_progress: Called with (bytes done, bytes in all).
+
     Raises:
-        CheckpointError: an array is missing, or has another shape than the geometry says.
+        CheckpointError: an array is missing, or has another shape than the geometry says, or a
+            number does not fit the type.
         OSError: the file cannot be written.
     """
     shapes = expected_shapes(checkpoint.geometry)
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    offset = 0
     known = set(checkpoint.names())
     for name in sorted(shapes):
         if name not in known or tuple(checkpoint.shape(name)) != shapes[name]:
             raise CheckpointError(
                 f"{checkpoint.path}: {name} is missing or not {list(shapes[name])}"
             )
-        end = offset + prod(shapes[name]) * ITEM_BYTES[dtype]
-        entry = {"dtype": _DTYPES[dtype], "shape": shapes[name], "data_offsets": [offset, end]}
-        header[name], offset = entry, end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # safetensors' rule: data starts at a multiple of 8
+    plans = {name: ArrayPlan(dtype, shape) for name, shape in shapes.items()}
+    done = 0
     with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
+        writer = SafetensorsWriter(file, plans, {"format": "pt"})
         for name in sorted(shapes):
-            file.write(_stored_form(checkpoint.read(name), dtype).tobytes())
+            array = checkpoint.read(name)
+            _check_range(checkpoint.path, name, array, dtype)
+            writer.put(name, array)
+            done += plans[name].nbytes
+            on_progress(done, file_bytes(plans))
+        writer.finish()
 
 
-def _stored_form(values: np.ndarray, dtype: str) -> np.ndarray:
-    if dtype == "bfloat16":
-        return narrow_to_bfloat16(values).astype("<u2", copy=False)
-    return values.astype(np.dtype(dtype).newbyteorder("<"), copy=False)
+def _check_range(path: Path, name: str, array: np.ndarray, dtype: str) -> None:
+    """No damaged numbers, and none that would become infinite on their way to float16."""
+    if not array.size:
+        return
+    largest = max(float(array.max()), -float(array.min()))  # without a copy; NaN stays NaN
+    if not math.isfinite(largest):
+        raise CheckpointError(f"{path}: {name} holds NaN or infinity; these weights are damaged")
+    if dtype == "float16" and largest > _LARGEST_FLOAT16:
+        raise CheckpointError(
+            f"{path}: {name} reaches {largest:.3g}, which float16 cannot hold; choose float32"
+        )
 
 
 class _Placing:

@@ -13,10 +13,12 @@ import zlib
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from tercet.checkpoint.dtypes import ITEM_BYTES, as_weights, decode, map_file
+from tercet.checkpoint.dtypes import ITEM_BYTES, as_weights
+from tercet.checkpoint.file_bytes import FileBytes, decode
 from tercet.checkpoint.pickle_values import TensorRef
 from tercet.checkpoint.pickles import MAX_PICKLE_BYTES, PickleStream, read_pickle
 from tercet.errors import CheckpointError
@@ -34,7 +36,7 @@ class TorchFile:
 
     path: Path
     value: object
-    data: mmap.mmap
+    data: FileBytes
     blocks: dict[str, tuple[int, int]] = field(
         default_factory=dict
     )  # storage key -> (offset, bytes)
@@ -109,7 +111,7 @@ def open_torch_file(path: Path) -> TorchFile:
         UnsafePickleError: it wants to call the operating system.
         CheckpointError: it is damaged, or of another kind.
     """
-    data = map_file(path)
+    data = FileBytes(path)
     if data[:4] == _ZIP_MAGIC:
         return _open_zip(path, data)
     if data[:1] == b"\x80":
@@ -121,7 +123,7 @@ def open_torch_file(path: Path) -> TorchFile:
     raise CheckpointError(f"{path}: not a file that torch.save wrote; {_AGAIN}")
 
 
-def _open_zip(path: Path, data: mmap.mmap) -> TorchFile:
+def _open_zip(path: Path, data: FileBytes) -> TorchFile:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {one.filename: one for one in archive.infolist()}
@@ -145,12 +147,11 @@ def _open_zip(path: Path, data: mmap.mmap) -> TorchFile:
     start, size = _locate(path, data, members[roots[0]])
     if size > MAX_PICKLE_BYTES:
         raise CheckpointError(f"{path}: a pickle of {size} bytes is no checkpoint's")
-    with memoryview(data) as view:
-        value = read_pickle(PickleStream(view[start : start + size]), str(path))
+    value = read_pickle(PickleStream(memoryview(data[start : start + size])), str(path))
     return TorchFile(path, value, data, blocks)
 
 
-def _locate(path: Path, data: mmap.mmap, member: zipfile.ZipInfo) -> tuple[int, int]:
+def _locate(path: Path, data: FileBytes, member: zipfile.ZipInfo) -> tuple[int, int]:
     """(offset, bytes) of a member's data, which torch never compresses."""
     at = member.header_offset
     header = data[at : at + _LOCAL_HEADER_BYTES]
@@ -167,10 +168,10 @@ def _locate(path: Path, data: mmap.mmap, member: zipfile.ZipInfo) -> tuple[int, 
     return start, member.file_size
 
 
-def _open_stream(path: Path, data: mmap.mmap) -> TorchFile:
+def _open_stream(path: Path, data: FileBytes) -> TorchFile:
     """Five pickles in a row (magic, protocol, machine, value, storage keys), then the storages."""
     label = str(path)
-    with memoryview(data) as view:
+    with path.open("rb") as file, _mapped(file) as pages, memoryview(pages) as view:
         stream = PickleStream(view)
         if read_pickle(stream, label) != _STREAM_MAGIC:
             raise CheckpointError(f"{path}: a pickle, but not one that torch.save wrote")
@@ -188,8 +189,13 @@ def _open_stream(path: Path, data: mmap.mmap) -> TorchFile:
     return TorchFile(path, value, data, _stream_blocks(path, data, at, keys, value))
 
 
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    """A map for the pickles, whose length nobody tells; only the pages that they lie in are read."""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def _stream_blocks(
-    path: Path, data: mmap.mmap, at: int, keys: list[str], value: object
+    path: Path, data: FileBytes, at: int, keys: list[str], value: object
 ) -> dict[str, tuple[int, int]]:
     """Where each storage lies.
 

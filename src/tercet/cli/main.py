@@ -13,6 +13,9 @@ from tercet.cli import exit_codes
 # The command -> its module and one line of help.
 COMMANDS = {
     "listen": ("tercet.cli.listen", "Write down what is said in recordings."),
+    "convert": ("tercet.cli.convert", "Turn a Whisper checkpoint into a smaller, faster folder."),
+    "models": ("tercet.cli.models", "List, fetch and remove models."),
+    "doctor": ("tercet.cli.doctor", "Say what is installed, what is chosen, what is missing."),
 }
 
 

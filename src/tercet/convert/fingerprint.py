@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tercet.checkpoint.arrays import Checkpoint
+from tercet.checkpoint.arrays import Arrays, Int8Matrix
 from tercet.convert.smooth import column_factors, row_divisors
 from tercet.errors import CheckpointError
 
@@ -73,7 +73,7 @@ class Fingerprint:
         return cls(digest, dict(zip(matrices, parts, strict=True)))
 
 
-def fingerprint(checkpoint: Checkpoint) -> Fingerprint:
+def fingerprint(checkpoint: Arrays) -> Fingerprint:
     """Fingerprint an encoder from its original arrays (before any folding or rounding).
 
     The position table is left out: it is a formula, which files keep in different precisions.
@@ -89,7 +89,7 @@ def fingerprint(checkpoint: Checkpoint) -> Fingerprint:
     return Fingerprint(digest.hexdigest(), sketch)
 
 
-def encoder_arrays(checkpoint: Checkpoint) -> list[str]:
+def encoder_arrays(checkpoint: Arrays) -> list[str]:
     """The names that the hash covers, sorted."""
     return [
         name
@@ -114,7 +114,7 @@ class Storage:
 
 
 def deviation(
-    checkpoint: Checkpoint, original: Fingerprint, storage: Storage | None = None
+    checkpoint: Arrays, original: Fingerprint, storage: Storage | None = None
 ) -> dict[str, float]:
     """Mean square deviation of each matrix from the sketch, in units of what rounding explains.
 
@@ -134,7 +134,7 @@ def deviation(
     return found
 
 
-def matches(checkpoint: Checkpoint, original: Fingerprint, storage: Storage | None = None) -> bool:
+def matches(checkpoint: Arrays, original: Fingerprint, storage: Storage | None = None) -> bool:
     """Whether the checkpoint's encoder is the original.
 
     Up to rounding to 8 bits per row, float16 or bfloat16.
@@ -146,24 +146,27 @@ def matches(checkpoint: Checkpoint, original: Fingerprint, storage: Storage | No
 
 
 def _mean_square(
-    checkpoint: Checkpoint, name: str, expected: np.ndarray, exponents: Mapping[str, np.ndarray]
+    checkpoint: Arrays, name: str, expected: np.ndarray, exponents: Mapping[str, np.ndarray]
 ) -> float:
     stored = checkpoint.read_int8(name)
-    floats = np.asarray(checkpoint.read(name) if stored is None else stored.to_float(), np.float32)
+    picked = _rows(checkpoint.shape(name)[0])
+    if stored is None:
+        floats = checkpoint.read(name)[picked].astype(np.float32)
+        steps = _float_steps(floats)
+    else:
+        some = Int8Matrix(stored.values[picked], stored.scales[picked])
+        floats, steps = some.to_float(), some.steps()
     columns = column_factors(name, exponents)
     rows = row_divisors(name, exponents)
-    unfold = np.ones_like(floats) if rows is None else np.repeat(rows[:, None], floats.shape[1], 1)
+    unfold = (
+        np.ones_like(floats) if rows is None else np.repeat(rows[picked, None], floats.shape[1], 1)
+    )
     if columns is not None:
         unfold = unfold / columns
-    picked = _rows(floats.shape[0])
-    if stored is None:
-        spread = _float_steps(floats[picked]) * unfold[picked]
-    else:
-        spread = stored.steps()[picked] * unfold[picked]
-    variance = (spread.astype(np.float64) ** 2).sum(axis=1) / 12
+    variance = ((steps * unfold).astype(np.float64) ** 2).sum(axis=1) / 12
     # The sketch itself is kept in float16: its own rounding is part of what must be explained.
     variance += (np.abs(expected.astype(np.float64)) * 2.0**-11) ** 2 / 3
-    difference = _project(floats * unfold, name) - expected
+    difference = _products(floats * unfold, name) - expected
     return float(np.mean(difference.astype(np.float64) ** 2 / np.maximum(variance, 1e-30)))
 
 
@@ -183,8 +186,11 @@ def _float_steps(values: np.ndarray) -> np.ndarray:
 
 def _project(matrix: np.ndarray, name: str) -> np.ndarray:
     """Some rows of the matrix times a vector of signs that depends on the matrix's name alone."""
-    signs = _signs(name, matrix.shape[1])
-    products: np.ndarray = matrix[_rows(matrix.shape[0])].astype(np.float64) @ signs
+    return _products(matrix[_rows(matrix.shape[0])], name)
+
+
+def _products(rows: np.ndarray, name: str) -> np.ndarray:
+    products: np.ndarray = rows.astype(np.float64) @ _signs(name, rows.shape[1])
     return products.astype(np.float32)
 
 

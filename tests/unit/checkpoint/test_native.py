@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from tercet.checkpoint import Geometry, open_checkpoint
 from tercet.checkpoint.save import settings_files
-from tercet.convert.store import metadata_of, stored_arrays, write_arrays
+from tercet.convert.store import StoredForm, stored_arrays, write_arrays
 from tercet.errors import CheckpointError
 
 TINY = Geometry(
@@ -41,8 +41,8 @@ def statistics():
 
 @pytest.fixture(scope="module")
 def written(tiny, statistics):
-    arrays = stored_arrays(tiny, statistics)
-    return arrays, metadata_of(tiny, arrays, {"name": "tiny"})
+    metadata = StoredForm(tiny, statistics).metadata({"name": "tiny"})
+    return stored_arrays(tiny, statistics), metadata
 
 
 @pytest.fixture

@@ -5,11 +5,18 @@ import json
 import numpy as np
 import pytest
 
+from tercet.checkpoint.arrays import MemoryCheckpoint
 from tercet.convert.fingerprint import Fingerprint
 from tercet.convert.quantize import quantize
 from tercet.convert.smooth import fold
-from tercet.convert.store import is_matrix, metadata_of, stored_arrays, write_arrays
-from tercet.errors import OutputError
+from tercet.convert.store import (
+    StoredForm,
+    is_matrix,
+    stored_arrays,
+    write_arrays,
+    write_stored,
+)
+from tercet.errors import CheckpointError, OutputError
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +28,7 @@ def checkpoint(random_checkpoint, small_geometry):
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def statistics():
     rng = np.random.default_rng(1)
     return {
@@ -71,8 +78,7 @@ def test_a_folded_encoder_comes_with_its_exponents_and_statistics(checkpoint, st
 
 
 def test_metadata_name_the_original_and_the_callers_facts(checkpoint, statistics):
-    arrays = stored_arrays(checkpoint, statistics)
-    metadata = metadata_of(checkpoint, arrays, {"name": "tiny", "licence": "MIT"})
+    metadata = StoredForm(checkpoint, statistics).metadata({"name": "tiny", "licence": "MIT"})
     assert ["tercet"] == list(metadata)
     stored = json.loads(metadata["tercet"])
     assert (1, "tiny", "MIT") == (stored["format"], stored["name"], stored["licence"])
@@ -85,9 +91,70 @@ def test_the_same_input_gives_the_same_bytes(checkpoint, statistics, tmp_path):
     for name in ("a", "b"):
         arrays = stored_arrays(checkpoint, statistics)
         order = sorted(arrays, reverse=name == "b")
-        metadata = metadata_of(checkpoint, arrays, {})
+        metadata = StoredForm(checkpoint, statistics).metadata({})
         write_arrays(tmp_path / name, {key: arrays[key] for key in order}, metadata)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    write_stored(tmp_path / "c", StoredForm(checkpoint, statistics), {})
+    expected = (tmp_path / "a").read_bytes()
+    assert expected == (tmp_path / "b").read_bytes()
+    assert expected == (tmp_path / "c").read_bytes()
+
+
+def test_the_file_is_the_one_that_the_safetensors_library_writes(checkpoint, statistics, tmp_path):
+    save = pytest.importorskip("safetensors.numpy").save
+    form = StoredForm(checkpoint, statistics)
+    write_stored(tmp_path / "ours", form, {"name": "ä"})
+    expected = save(stored_arrays(checkpoint, statistics), form.metadata({"name": "ä"}))
+    assert expected == (tmp_path / "ours").read_bytes()
+
+
+def test_rounding_a_few_rows_at_a_time_changes_nothing(checkpoint, monkeypatch):
+    expected = stored_arrays(checkpoint, None)
+    monkeypatch.setattr("tercet.convert.store._ITEMS_AT_ONCE", 1000)
+    for name, array in stored_arrays(checkpoint, None).items():
+        np.testing.assert_array_equal(expected[name], array)
+
+
+def test_progress_ends_with_all_numbers_of_the_model(checkpoint, tmp_path):
+    seen = []
+    form = StoredForm(checkpoint)
+    write_stored(tmp_path / "a", form, {}, on_progress=lambda *pair: seen.append(pair))
+    numbers = sum(array.size for array in checkpoint.arrays.values())
+    assert (numbers, numbers) == seen[-1]
+    assert sorted(seen) == seen
+
+
+class Rows(MemoryCheckpoint):
+    """In 8 bits with a scale per row, as CTranslate2 keeps them."""
+
+    def read_int8(self, name):
+        return quantize(self.arrays[name], block=None) if is_matrix(name) else None
+
+
+def test_what_is_in_8_bits_is_not_rounded_again(checkpoint):
+    rows = Rows(checkpoint.geometry, checkpoint.arrays)
+    form = StoredForm(rows)
+    arrays = dict(form.arrays())
+    name = "model.decoder.embed_tokens.weight"
+    np.testing.assert_array_equal(rows.read_int8(name).values, arrays[name])
+    assert (len(arrays[name]), 1) == arrays[f"{name}_scale"].shape
+    assert 64 == form.columns_per_scale
+    assert {} == json.loads(form.metadata({})["tercet"])["rounding"]
+
+
+def test_statistics_of_another_model_name_the_layer(checkpoint, statistics):
+    del statistics["layers.1.fc1"]
+    with pytest.raises(CheckpointError, match=r"no 64 numbers for layers\.1\.fc1"):
+        StoredForm(checkpoint, statistics)
+
+
+def test_a_matrix_that_is_not_finite_is_named_and_leaves_nothing(checkpoint, tmp_path):
+    arrays = dict(checkpoint.arrays)
+    name = "model.decoder.layers.0.fc1.weight"
+    arrays[name] = np.full_like(arrays[name], np.nan)
+    form = StoredForm(MemoryCheckpoint(checkpoint.geometry, arrays))
+    with pytest.raises(CheckpointError, match=name):
+        write_stored(tmp_path / "a", form, {})
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -95,12 +162,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     write_arrays(path, {"a": np.zeros(3)}, {})
     before = path.read_bytes()
 
-    def full(self, data):
-        with self.open("wb") as file:
-            file.write(data[:5])
+    def full(self, name, array):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(path), "write_bytes", full)
+    monkeypatch.setattr("tercet.convert.store.SafetensorsWriter.put", full)
     with pytest.raises(OutputError, match="No space left") as caught:
         write_arrays(path, {"a": np.ones(3)}, {})
     assert "\n" not in str(caught.value)

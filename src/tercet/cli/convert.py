@@ -1,0 +1,244 @@
+"""`tercet convert`: any Whisper checkpoint -> a folder that loads fast, plain floats, or ONNX graphs.
+
+A summary goes to standard output, everything else to standard error.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tercet.cli import exit_codes
+from tercet.errors import ModelNotFoundError, OptionError, TercetError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_PROGRAM = "tercet convert"
+# One paragraph per string: typer keeps line ends inside a paragraph as they are.
+_HELP = "\n\n".join(
+    (
+        "Convert a Whisper checkpoint into a folder that loads fast and needs less memory.",
+        "SOURCE is a known name (tiny ... large-v3, turbo, distil-*), a hub id, a folder (Hugging "
+        "Face's, CTranslate2's, Tercet's own) or OpenAI's .pt file. FOLDER appears when it is "
+        "complete; tercet listen --model FOLDER opens it.",
+        "  tercet convert large-v3 large-v3-int8\n"
+        "  tercet convert finetuned/ out --calibrate talks/\n"
+        "  tercet convert small graphs --to onnx --compute_type float32",
+    )
+)
+_EPILOG = (
+    "Exit code: 0, 1 (nothing was written), 2 (usage, or no such model), 130 (Ctrl-C). A run that was "
+    "killed leaves the old FOLDER, or none; the next run clears up after it."
+)
+OnProgress = Callable[[int, int], None]
+_Source = Annotated[str, typer.Argument(metavar="SOURCE", show_default=False, hidden=True)]
+_Folder = Annotated[str, typer.Argument(metavar="FOLDER", show_default=False, hidden=True)]
+_Type = Annotated[
+    str,
+    typer.Option("--compute_type", metavar="int8|float16|float32", help="How numbers are stored."),
+]
+_To = Annotated[
+    str,
+    typer.Option(
+        metavar="tercet|onnx",
+        help="tercet: weights (for float types Hugging Face's layout); onnx: graphs, int8 or float32.",
+    ),
+]
+_Calibrate = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Speech to measure with, for a more accurate int8: a file, folder or pattern; repeatable.",
+        show_default=False,
+    ),
+]
+_Revision = Annotated[
+    str | None,
+    typer.Option(metavar="REVISION", help="A branch, tag or commit of the hub repository."),
+]
+_Force = Annotated[bool, typer.Option("--force", help="Replace FOLDER if a conversion wrote it.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary: errors only.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertOptions:
+    """What the command line says."""
+
+    source: str
+    folder: str
+    compute_type: str
+    to: str
+    calibrate: tuple[str, ...]
+    revision: str | None
+    force: bool
+    quiet: bool
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code. Errors go to stderr, one line each.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with the line to show.
+    """
+    try:
+        options = _parse(argv)
+        return exit_codes.OK if options is None else _convert(options)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; nothing was written") from None
+    except TercetError as error:
+        is_usage = isinstance(error, OptionError)
+        hint = f" (see {_PROGRAM} --help)" if is_usage else ""
+        print(f"{_PROGRAM}: {' '.join(str(error).split())}{hint}", file=sys.stderr)
+        is_usage = is_usage or isinstance(error, ModelNotFoundError)
+        return exit_codes.USAGE if is_usage else exit_codes.FAILED
+
+
+def _parse(argv: Sequence[str]) -> ConvertOptions | None:
+    """Read a command line; None when it asked for help, which is then printed."""
+    try:
+        found = typer.main.get_command(_app()).main(
+            args=[_underscored(word) for word in argv] or ["--help"],
+            prog_name=_PROGRAM,
+            standalone_mode=False,
+        )
+    except Exception as error:
+        # typer carries its own copy of click in newer versions and click's classes in older ones:
+        # a usage error is known by what it can do.
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        raise OptionError(" ".join(str(describe()).split())) from None
+    return found if isinstance(found, ConvertOptions) else None
+
+
+def _underscored(word: str) -> str:
+    """`--compute-type=int8` -> `--compute_type=int8`."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    settings = {"help_option_names": ["--help", "-h"]}
+
+    @app.command(help=_HELP, epilog=_EPILOG, context_settings=settings)
+    def _(
+        source: _Source,
+        folder: _Folder,
+        *,
+        compute_type: _Type = "int8",
+        to: _To = "tercet",
+        calibrate: _Calibrate = None,
+        revision: _Revision = None,
+        force: _Force = False,
+        quiet: _Quiet = False,
+    ) -> ConvertOptions:
+        return ConvertOptions(
+            source=source,
+            folder=folder,
+            compute_type=compute_type,
+            to=to,
+            calibrate=tuple(calibrate or ()),
+            revision=revision,
+            force=force,
+            quiet=quiet,
+        )
+
+    return app
+
+
+def _convert(options: ConvertOptions) -> int:
+    # Late: --help and wrong command lines need none of it.
+    from tercet.checkpoint import open_checkpoint
+    from tercet.convert.conversion import Conversion, convert
+    from tercet.hub import find_model, find_tokenizer
+
+    began_s = monotonic()
+    conversion = Conversion(
+        folder=Path(options.folder),
+        to=options.to,
+        compute_type=options.compute_type,
+        force=options.force,
+    )
+    windows = _calibration_windows(options)
+    conversion.check_folder()
+    with _bar(options, "fetching") as on_progress:
+        place = find_model(options.source, revision=options.revision, on_progress=on_progress)
+    checkpoint = open_checkpoint(place)
+    tokenizer = checkpoint.tokenizer_file or find_tokenizer(checkpoint.geometry.vocab_size)
+    statistics = None
+    if windows:
+        from tercet.convert.calibrate import measure
+
+        with _bar(options, "measuring") as on_progress:
+            statistics = measure(checkpoint, windows, on_progress=on_progress)
+    with _bar(options, "converting") as on_progress:
+        files = convert(
+            checkpoint,
+            conversion,
+            name=Path(options.source).name,
+            tokenizer_file=tokenizer,
+            statistics=statistics,
+            on_progress=on_progress,
+        )
+    if not options.quiet:
+        print(_summary(options, files, monotonic() - began_s))
+    return exit_codes.OK
+
+
+def _calibration_windows(options: ConvertOptions) -> "Sequence[np.ndarray]":
+    """The sound to measure with; () where none is asked for.
+
+    Raises:
+        OptionError: floats have nothing to calibrate.
+        AudioError: a recording cannot be heard.
+    """
+    if not options.calibrate:
+        return ()
+    if options.compute_type != "int8":
+        raise OptionError(f"--calibrate has no effect with --compute_type {options.compute_type}")
+    from tercet.cli.inputs import find
+    from tercet.convert.calibrate import windows_of
+
+    inputs, unusable = find(options.calibrate)
+    if unusable:
+        raise unusable[0].error
+    return windows_of([entry.source for entry in inputs])
+
+
+def _summary(options: ConvertOptions, files: dict[str, int], seconds: float) -> str:
+    """`out: small in int8, 251.3 MB (model.safetensors 249.1 MB), 4 s`."""
+    largest = sorted(files, key=lambda name: -files[name])[:3]
+    shown = ", ".join(f"{name} {_size(files[name])}" for name in largest if files[name] > 5e6)
+    parts = f" ({shown})" if shown else ""
+    total = _size(sum(files.values()))
+    name = Path(options.source).name
+    return f"{options.folder}: {name} in {options.compute_type}, {total}{parts}, {seconds:.0f} s"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+
+
+@contextmanager
+def _bar(options: ConvertOptions, what: str) -> Iterator[OnProgress]:
+    """A progress bar on stderr, on a terminal only; it leaves no trace."""
+    if options.quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # Results are written to stdout as they are: rich must not take it over.
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)
