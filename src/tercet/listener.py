@@ -45,8 +45,10 @@ class Model:
         tokenizer: Tokenizer,
         *,
         batch_size: int,
+        overlap: bool = True,
     ) -> None:
         check_count("batch_size", batch_size)
+        self._overlap = overlap
         self.name = name
         self.tokenizer = tokenizer
         self._encoder = encoder
@@ -154,12 +156,12 @@ class Model:
             raise OptionError(
                 "channel 'each' cannot be streamed; stream one channel after the other"
             )
-        return _parts_of(self._pieces([audio], options))
+        return _parts_of(self._pieces([audio], options, is_live=True))
 
     def _pieces(
-        self, sources: Sequence[AudioSource], options: Mapping[str, Any]
+        self, sources: Sequence[AudioSource], options: Mapping[str, Any], *, is_live: bool = False
     ) -> Iterator[Piece]:
-        settings = self._settings(**options)
+        settings = replace(self._settings(**options), is_live=is_live)
         loop = ParallelListener(self._encoder, self._decoder, self.tokenizer, settings)
         return loop.listen(sources)
 
@@ -215,6 +217,7 @@ class Model:
             mel_floor=mel_floor,
             channel=channel,
             sampling_rate=sampling_rate,
+            overlap=self._overlap,
             on_progress=on_progress,
             should_cancel=should_cancel,
         )

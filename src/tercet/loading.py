@@ -3,17 +3,14 @@
 from pathlib import Path
 
 from tercet.checkpoint import Checkpoint, open_checkpoint
+from tercet.engine.choice import Choice, choose
+from tercet.engine.memory import check_fits, give_back_freed
 from tercet.engine.protocol import Decoder, Encoder
-from tercet.errors import OptionError
 from tercet.hub import find_model, find_tokenizer
 from tercet.listener import Model
 from tercet.longform.settings import check_count
 from tercet.text.tokenizer import Tokenizer
 
-DEVICES = ("auto", "cpu", "cuda")
-ENGINES = ("auto", "onnx", "torch")
-ONNX_TYPES = ("int8", "float32")
-TORCH_TYPES = ("float32", "bfloat16", "float16")
 DEFAULT_BATCH_SIZE = 8
 
 
@@ -25,6 +22,7 @@ def load_model(
     engine: str = "auto",
     threads: int | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    offline: bool | None = None,
 ) -> Model:
     """Open a Whisper.
 
@@ -33,10 +31,13 @@ def load_model(
             OpenAI's, CTranslate2's or Tercet's layout), or a hub id ("owner/name").
         device: "cpu", "cuda", or "auto" (the CPU; a GPU is used when asked for).
         compute_type: "int8", "float32"; on the torch engine "float32", "bfloat16" or "float16". "auto":
-            int8 on ONNX Runtime, float32 in torch on a CPU, float16 on a GPU.
-        engine: "onnx" (ONNX Runtime), "torch" (extra `torch`), or "auto" (torch on a GPU, else ONNX Runtime).
-        threads: CPU threads; None leaves the choice to the engine (one per core).
+            int8 on a CPU, float32 in torch on a CPU, float16 on a GPU.
+        engine: "onnx" (ONNX Runtime throughout), "openvino" (for the encoder, ONNX Runtime for the decoder),
+            "torch" (extra `torch`), or "auto": the fastest for this processor (see `engine.choice`).
+        threads: CPU threads; None leaves the choice to the engine (one per core). With 1, nothing runs at
+            the same time as anything else.
         batch_size: Windows decoded together.
+        offline: True never asks the hub for the model; None follows the environment's `HF_HUB_OFFLINE`.
 
     Raises:
         ModelNotFoundError: the name leads nowhere.
@@ -45,62 +46,56 @@ def load_model(
         EngineError: the engine is missing, or the device.
         OptionError: a value is not allowed, or two contradict each other.
     """
-    engine, device, compute_type = _choose(engine, device, compute_type)
+    choice = choose(engine, device, compute_type)
     check_count("batch_size", batch_size)
     if threads is not None:
         check_count("threads", threads)
-    checkpoint = open_checkpoint(find_model(name))
-    tokenizer = Tokenizer.from_file(_tokenizer_file(checkpoint), checkpoint.geometry)
-    if engine == "torch":
-        encoder, decoder = _open_torch(checkpoint, device, compute_type, threads)
+    checkpoint = open_checkpoint(find_model(name, offline=offline))
+    give_back_freed()
+    check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
+    tokenizer = Tokenizer.from_file(_tokenizer_file(checkpoint, offline), checkpoint.geometry)
+    if choice.encoder == "torch":
+        encoder, decoder = _open_torch(checkpoint, choice, threads)
     else:
-        encoder, decoder = _open_onnx(checkpoint, compute_type, threads)
-    return Model(str(name), encoder, decoder, tokenizer, batch_size=batch_size)
+        encoder, decoder = _open_graphs(checkpoint, choice, threads)
+    return Model(
+        str(name), encoder, decoder, tokenizer, batch_size=batch_size, overlap=threads != 1
+    )
 
 
-def _choose(engine: str, device: str, compute_type: str) -> tuple[str, str, str]:
-    """Settle "auto", refuse what does not go together."""
-    for option, value, allowed in (("device", device, DEVICES), ("engine", engine, ENGINES)):
-        if value not in allowed:
-            raise OptionError(f"{option} is {value!r}; give one of {', '.join(allowed)}")
-    if engine == "auto":
-        engine = "torch" if device == "cuda" else "onnx"
-    if engine == "onnx" and device == "cuda":
-        raise OptionError(
-            "engine 'onnx' runs on the CPU here; for device 'cuda' give engine 'torch'"
-        )
-    device = "cpu" if device == "auto" else device
-    allowed_types = ONNX_TYPES if engine == "onnx" else TORCH_TYPES
-    if compute_type == "auto":
-        default = "int8" if engine == "onnx" else "float16" if device == "cuda" else "float32"
-        return engine, device, default
-    if compute_type not in allowed_types:
-        allowed_text = ", ".join(allowed_types)
-        message = f"compute_type is {compute_type!r}; engine {engine!r} has auto, {allowed_text}"
-        raise OptionError(message)
-    return engine, device, compute_type
-
-
-def _tokenizer_file(checkpoint: Checkpoint) -> Path:
+def _tokenizer_file(checkpoint: Checkpoint, offline: bool | None) -> Path:
     """The checkpoint's own, else that of another model with the same vocabulary (OpenAI's .pt has none)."""
-    return checkpoint.tokenizer_file or find_tokenizer(checkpoint.geometry.vocab_size)
+    if checkpoint.tokenizer_file is not None:
+        return checkpoint.tokenizer_file
+    return find_tokenizer(checkpoint.geometry.vocab_size, offline=offline)
 
 
-def _open_onnx(
-    checkpoint: Checkpoint, compute_type: str, threads: int | None
+def _open_graphs(
+    checkpoint: Checkpoint, choice: Choice, threads: int | None
 ) -> tuple[Encoder, Decoder]:
     from tercet.engine.onnx import PRECISIONS, OnnxDecoder, OnnxEncoder
 
-    precision = PRECISIONS[compute_type]
+    precision = PRECISIONS[choice.compute_type]
+    if choice.encoder == "onnx":
+        return (
+            OnnxEncoder(checkpoint, precision, threads=threads, taps=False),
+            OnnxDecoder(checkpoint, precision, threads=threads),
+        )
+    from tercet.engine.openvino import OpenVinoEncoder, open_cross
+
+    arithmetic = choice.arithmetic
+    cross = open_cross(checkpoint, precision, threads=threads, arithmetic=arithmetic)
     return (
-        OnnxEncoder(checkpoint, precision, threads=threads, taps=False),
-        OnnxDecoder(checkpoint, precision, threads=threads),
+        OpenVinoEncoder(checkpoint, precision, threads=threads, taps=False, arithmetic=arithmetic),
+        OnnxDecoder(checkpoint, precision, threads=threads, cross=cross),
     )
 
 
 def _open_torch(
-    checkpoint: Checkpoint, device: str, compute_type: str, threads: int | None
+    checkpoint: Checkpoint, choice: Choice, threads: int | None
 ) -> tuple[Encoder, Decoder]:
     from tercet.model import load_torch
 
-    return load_torch(checkpoint, device=device, dtype=compute_type, taps=False, threads=threads)
+    return load_torch(
+        checkpoint, device=choice.device, dtype=choice.compute_type, taps=False, threads=threads
+    )

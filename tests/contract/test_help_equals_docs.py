@@ -1,5 +1,6 @@
-"""docs/cli.md says what `tercet listen --help` says, and lists the flags that come later."""
+"""The pages in docs/ say what `--help` says, and docs/cli.md lists the flags that come later."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,3 +85,41 @@ def test_the_page_lists_the_flags_of_later_releases_and_what_they_accept() -> No
 def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
     for words in ("FILES are", "--output_dir", "Exit code", "standard input"):
         assert words in help_text
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("models.md", ["models", "list"]),
+        ("models.md", ["models", "pull"]),
+        ("convert.md", ["convert"]),
+        ("doctor.md", ["doctor"]),
+    ],
+)
+def test_a_commands_page_has_a_row_for_every_option_and_no_other(
+    page: str, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"COLUMNS": "250", "TERMINAL_WIDTH": "250", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.suppress(SystemExit):  # argparse leaves so
+        main([*words, "--help"])
+    in_help = options_of_help(capsys.readouterr().out)
+    text = (PAGE.parent / page).read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.replace(r"\|", "\0").strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ") and "`--" in line
+    ]
+    if words[0] == "models":  # one table for all of its commands, which the first column names
+        rows = [row[1:] for row in rows if row[0] == f"`{words[1]}`"]
+    assert in_help == {row[0].strip("`"): row[-1].replace("\0", "|") for row in rows}
+
+
+def options_of_help(text: str) -> dict[str, str]:
+    """Each option's name and its line of help, from typer's boxes or from argparse's list."""
+    found = {}
+    for line in text.splitlines():
+        if match := re.match(r"[│ ]+(--\w+)\s.*?\s{2,}(\S.*?)(?: \[default: .*\])?[ │]*$", line):
+            found[match[1]] = re.sub(r"^(?:<bool>|[A-Z]+|\w+(?:\|\w+)+)\s{2,}", "", match[2])
+    found.pop("--help", None)
+    return found

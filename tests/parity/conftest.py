@@ -117,10 +117,10 @@ def openai_model(peer):
 class OpenAISession:
     """A protocol session over openai-whisper's decoder: slow, a full pass per step."""
 
-    def __init__(self, decoder: "OpenAIDecoder", states) -> None:
+    def __init__(self, decoder: "OpenAIDecoder", windows) -> None:
         self.decoder = decoder
-        self.states = states
-        self.histories: list[list[int]] = [[] for _ in states]
+        self.states = np.stack([np.asarray(states) for states in windows])
+        self.histories: list[list[int]] = [[] for _ in windows]
 
     @property
     def rows(self) -> int:
@@ -165,8 +165,11 @@ class OpenAIDecoder:
         self.geometry = geometry
         self.in_torch = in_torch
 
-    def open(self, states, *, align=False):
-        return OpenAISession(self, states)
+    def project(self, states):
+        return states  # what it projects is its own affair
+
+    def open(self, windows, *, align=False):
+        return OpenAISession(self, windows)
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from tercet.audio.load import load
 from tercet.checkpoint import open_checkpoint
-from tercet.decoding.language import detect_languages
+from tercet.decoding.language import language_shares
 from tercet.decoding.loop import decode
 from tercet.decoding.options import DecodeOptions
 from tercet.decoding.rules import TimestampRules, rules_for
+from tercet.engine.protocol import open_over, project_all
 from tercet.readings.transcript import segments_of_window
 from tercet.text.tokenizer import Tokenizer
 
@@ -90,7 +91,7 @@ def real_wanted(torch, real_setting):
 
 def gap_at(setting, options, language, start, tokens):
     """How far apart the two likeliest tokens are after `tokens`."""
-    session = setting.decoder.open(setting.states[start : start + 1])
+    session = open_over(setting.decoder, setting.states[start : start + 1])
     sot = setting.tokenizer.sot_sequence(language, options.task)
     if options.without_timestamps:
         sot = (*sot, setting.tokenizer.no_timestamps)
@@ -158,7 +159,7 @@ def test_random_models_write_the_same_tokens(random_setting, torch, case, vocab_
     wanted = theirs(torch, setting, language=language, prompt=prompt or None, **named)
     found = decode(
         setting.decoder,
-        setting.states,
+        project_all(setting.decoder, setting.states),
         setting.tokenizer,
         DecodeOptions(**options),
         languages=[language] * 3,
@@ -173,10 +174,23 @@ def test_random_models_hear_the_same_language(random_setting, torch):
     for vocab_size, library in ((51865, "numpy"), (51865, "torch"), (51866, "numpy")):
         setting = random_setting(vocab_size, library)
         _, wanted = setting.model.detect_language(torch.from_numpy(setting.states))
-        found = detect_languages(setting.decoder, setting.states, setting.tokenizer)
+        found = shares_of(setting, setting.states)
         for their, our in zip(wanted, found, strict=True):
             assert set(their) == set(our)
             np.testing.assert_allclose([their[c] for c in our], list(our.values()), atol=1e-6)
+        options = DecodeOptions(max_tokens=1)
+        windows = project_all(setting.decoder, setting.states)
+        heard = decode(setting.decoder, windows, setting.tokenizer, options, languages=[None] * 3)
+        for their, our in zip(wanted, heard, strict=True):
+            assert max(their, key=their.get) == our.language
+            np.testing.assert_allclose(their[our.language], our.language_probability, atol=1e-6)
+
+
+def shares_of(setting, states):
+    """The languages' shares as `decode` hears them: after <|startoftranscript|>."""
+    session = open_over(setting.decoder, states)
+    logits = session.step(np.full((len(states), 1), setting.tokenizer.sot, dtype=np.int64))
+    return language_shares(logits[:, 0, :], setting.tokenizer)
 
 
 @settings(max_examples=200, deadline=None)
@@ -255,6 +269,10 @@ def states_for(engine, torch):
     return torch.from_numpy(engine.states) if is_torch else engine.states
 
 
+def windows_for(engine, torch):
+    return project_all(engine.decoder, states_for(engine, torch))
+
+
 REAL_CASES = ["default", "no timestamps", "translate", "prompt"]
 
 
@@ -265,7 +283,7 @@ def test_real_speech_gives_the_same_tokens(real_engine, real_wanted, torch, case
     n_rows = len(real_engine.states)
     found = decode(
         real_engine.decoder,
-        states_for(real_engine, torch),
+        windows_for(real_engine, torch),
         real_engine.tokenizer,
         DecodeOptions(**options),
         languages=[language] * n_rows,
@@ -279,15 +297,23 @@ def test_real_speech_is_of_the_same_language_and_gives_the_same_tokens_then(
     real_engine, real_wanted, torch
 ):
     wanted = real_wanted("default", None)
-    states = states_for(real_engine, torch)
-    shares = detect_languages(real_engine.decoder, states, real_engine.tokenizer)
+    shares = shares_of(real_engine, states_for(real_engine, torch))
     languages = [max(row, key=row.get) for row in shares]
     assert ["en", "fr", "de"] == [languages[0], *languages[2:]]  # the second is hard to tell
     _, their_shares = real_engine.model.detect_language(torch.from_numpy(real_engine.states))
     for their, our in zip(their_shares, shares, strict=True):
         np.testing.assert_allclose([their[c] for c in our], list(our.values()), atol=1e-4)
     found = decode(
-        real_engine.decoder, states, real_engine.tokenizer, DecodeOptions(), languages=languages
+        real_engine.decoder,
+        windows_for(real_engine, torch),
+        real_engine.tokenizer,
+        DecodeOptions(),
+        languages=[None] * len(languages),
+    )
+    assert languages == [row.language for row in found]
+    probabilities = [share[code] for share, code in zip(shares, languages, strict=True)]
+    np.testing.assert_allclose(
+        probabilities, [row.language_probability for row in found], atol=1e-4
     )
     assert 0 == check_equal(wanted, found, real_engine, DecodeOptions())
 
@@ -309,7 +335,7 @@ def test_segments_are_those_of_openai_whispers_transcribe(
         duration_s = len(samples) / 16000
         (decoded,) = decode(
             onnx_decoder,
-            transcribe_states(model, samples, torch),
+            project_all(onnx_decoder, transcribe_states(model, samples, torch)),
             tokenizer,
             DecodeOptions(),
             languages=["en"],

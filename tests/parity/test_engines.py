@@ -18,7 +18,7 @@ from tercet.audio.mel import log_mel
 from tercet.checkpoint import Generation, Geometry, open_checkpoint, save_hugging_face
 from tercet.checkpoint.arrays import Checkpoint
 from tercet.engine.onnx import PRECISIONS, OnnxDecoder, OnnxEncoder
-from tercet.engine.protocol import Decoder, Encoder
+from tercet.engine.protocol import Decoder, Encoder, open_over
 from tercet.errors import EngineError
 from tercet.model import load_torch
 
@@ -131,6 +131,11 @@ def ids(*rows):
     return np.array(rows, np.int64)
 
 
+def copied(logits):
+    """What the next step does not overwrite."""
+    return np.asarray(logits).copy()
+
+
 def random_ids(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 90, shape)
 
@@ -196,11 +201,11 @@ def test_real_frames_outside_the_window_are_an_error(opened, real):
 def test_logits_and_attention_are_those_of_transformers(opened, states, logits_of):
     tokens = random_ids(1, 12)
     expected, attention = logits_of(tokens[0], states[0])
-    session = opened.decoder.open(states[:1], align=True)
-    parts = [session.step(tokens[:, :5], keep=np.arange(5)[None])]
-    parts += [session.step(tokens[:, i : i + 1]) for i in range(5, 9)]
-    parts += [session.step(tokens[:, 9:], keep=np.arange(3)[None])]
-    opened.check(expected, np.concatenate([np.asarray(part) for part in parts], 1)[0])
+    session = open_over(opened.decoder, states[:1], align=True)
+    parts = [copied(session.step(tokens[:, :5], keep=np.arange(5)[None]))]
+    parts += [copied(session.step(tokens[:, i : i + 1])) for i in range(5, 9)]
+    parts += [copied(session.step(tokens[:, 9:], keep=np.arange(3)[None]))]
+    opened.check(expected, np.concatenate(parts, 1)[0])
     opened.check(attention, session.alignment()[0])
 
 
@@ -208,10 +213,10 @@ def test_rows_may_have_prompts_of_any_length(opened, states, logits_of):
     lengths = [1, 6, 3]
     prompts, more = random_ids(3, 6), random_ids(3, 4, seed=1)
     counts, again = np.array(lengths), np.array([4, 1, 2])
-    session = opened.decoder.open(states[:3], align=True)
-    first = np.asarray(session.step(prompts, counts=counts))
-    second = np.asarray(session.step(more, counts=again))
-    third = np.asarray(session.step(random_ids(3, 1, seed=2)))
+    session = open_over(opened.decoder, states[:3], align=True)
+    first = copied(session.step(prompts, counts=counts))
+    second = copied(session.step(more, counts=again))
+    third = copied(session.step(random_ids(3, 1, seed=2)))
     assert [6, 8, 6] == session.lengths.tolist()
     attention = np.asarray(session.alignment())
     assert (3, 3, 8, 70) == attention.shape
@@ -228,7 +233,7 @@ def test_rows_may_have_prompts_of_any_length(opened, states, logits_of):
 
 def test_any_positions_of_a_step_can_be_kept(opened, states, logits_of):
     tokens = random_ids(2, 7)
-    session = opened.decoder.open(states[:2])
+    session = open_over(opened.decoder, states[:2])
     # In Fortran's order, as a transposed array has it.
     keep = np.asfortranarray(ids([6, 0, 3], [2, 2, 5]))
     logits = np.asarray(session.step(tokens, keep=keep))
@@ -238,7 +243,7 @@ def test_any_positions_of_a_step_can_be_kept(opened, states, logits_of):
 
 
 def test_rolled_back_tokens_are_forgotten(opened, states, logits_of):
-    session = opened.decoder.open(states[:2], align=True)
+    session = open_over(opened.decoder, states[:2], align=True)
     session.step(random_ids(2, 8))
     session.roll_back(np.array([2, 0]))
     assert [2, 0] == session.lengths.tolist()
@@ -255,7 +260,7 @@ def test_rolled_back_tokens_are_forgotten(opened, states, logits_of):
 
 
 def test_positions_behind_a_rows_own_tokens_disturb_no_other_row(opened, states, logits_of):
-    session = opened.decoder.open(states[:2])
+    session = open_over(opened.decoder, states[:2])
     session.step(random_ids(2, 2))
     more = random_ids(2, 3, seed=1)
     logits = session.step(more, counts=np.array([1, 3]), keep=ids([2], [2]))
@@ -266,7 +271,7 @@ def test_positions_behind_a_rows_own_tokens_disturb_no_other_row(opened, states,
 @pytest.mark.parametrize("order", [[2, 1, 0], [1], [0, 0, 2, 2], [1, 0, 1], [0, 1, 2]])
 def test_rows_can_be_dropped_repeated_and_swapped(opened, states, logits_of, order):
     tokens = random_ids(3, 5)
-    session = opened.decoder.open(states[:3], align=True)
+    session = open_over(opened.decoder, states[:3], align=True)
     session.step(tokens, counts=np.array([5, 2, 4]))
     session.reorder(np.array(order))
     assert [[5, 2, 4][row] for row in order] == session.lengths.tolist()
@@ -280,26 +285,26 @@ def test_rows_can_be_dropped_repeated_and_swapped(opened, states, logits_of, ord
 
 
 def test_all_rows_can_be_dropped(opened, states):
-    session = opened.decoder.open(states[:2])
+    session = open_over(opened.decoder, states[:2])
     session.step(ids([1], [2]))
     session.reorder(ids())
     assert (0, []) == (session.rows, session.lengths.tolist())
 
 
 def test_a_session_that_was_not_stepped_has_no_attention_yet(opened, states):
-    session = opened.decoder.open(states[:2], align=True)
+    session = open_over(opened.decoder, states[:2], align=True)
     assert (2, 3, 0, 70) == tuple(session.alignment().shape)
 
 
 def test_without_chosen_heads_the_upper_half_of_the_layers_aligns(random_checkpoint, states):
     for open_both, _ in ENGINES.values():
-        session = open_both(random_checkpoint(GEOMETRY))[1].open(states[:1], align=True)
+        session = open_over(open_both(random_checkpoint(GEOMETRY))[1], states[:1], align=True)
         session.step(ids([1, 2]))
         assert (1, 4, 2, 70) == tuple(session.alignment().shape)
 
 
 def test_a_row_may_fill_the_text_context_and_no_more(opened, states, logits_of):
-    session = opened.decoder.open(states[:2])
+    session = open_over(opened.decoder, states[:2])
     session.step(random_ids(2, 17))
     logits = session.step(random_ids(2, 3, seed=1), counts=np.array([3, 1]))
     expected, _ = logits_of([*random_ids(2, 17)[0], *random_ids(2, 3, seed=1)[0]], states[0])
@@ -327,30 +332,70 @@ def test_a_row_may_fill_the_text_context_and_no_more(opened, states, logits_of):
     ],
 )
 def test_calls_that_do_not_fit_are_errors(opened, states, call):
-    session = opened.decoder.open(states[:2])
+    session = open_over(opened.decoder, states[:2])
     with pytest.raises(EngineError):
         call(session)
     assert [0, 0] == session.lengths.tolist()
 
 
-@pytest.mark.parametrize("shape", [(70, 64), (1, 70, 63), (1, 0, 64)])
+@pytest.mark.parametrize("shape", [(64,), (1, 70, 64), (70, 63), (0, 64)])
 def test_states_of_another_shape_are_an_error(opened, shape):
-    with pytest.raises(EngineError, match=r"rows, frames, 64"):
-        opened.decoder.open(np.zeros(shape, np.float32))
+    with pytest.raises(EngineError, match=r"needs \[frames, 64\]"):
+        opened.decoder.project(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4])
+def test_a_step_may_bring_more_tokens_than_the_window_has_frames(opened, states, frames):
+    """A prompt behind a very short sound; told token by token it gives the same."""
+    tokens = random_ids(2, 6)
+    at_once = open_over(opened.decoder, states[:2, :frames])
+    by_and_by = open_over(opened.decoder, states[:2, :frames])
+    for i in range(6):
+        expected = copied(by_and_by.step(tokens[:, i : i + 1]))
+    opened.check(expected, at_once.step(tokens))
+
+
+def test_a_window_can_be_opened_as_often_as_one_likes(opened, states, logits_of):
+    """What one session does to its rows, no other session over the same windows feels."""
+    windows = [opened.decoder.project(one) for one in states[:3]]
+    tokens = random_ids(3, 4)
+    for _ in range(2):
+        session = opened.decoder.open([windows[2], windows[0], windows[1]])
+        session.step(tokens)
+        session.reorder(np.array([2, 1]))
+        session.step(tokens[:2])
+        session.reorder(np.array([0, 0]))
+        session.step(tokens[:2])
+    for row, window in enumerate(windows):
+        for session in (opened.decoder.open([window]), opened.decoder.open([window, *windows])):
+            more = np.repeat(tokens[row : row + 1], session.rows, 0)
+            logits = copied(session.step(more))
+            opened.check(logits_of(tokens[row], states[row])[0][-1], logits[0, 0])
+
+
+def test_logits_may_be_written_into_and_the_next_ones_are_new(opened, states, logits_of):
+    tokens = random_ids(2, 5)
+    session = open_over(opened.decoder, states[:2])
+    for i in range(5):
+        logits = session.step(tokens[:, i : i + 1])
+        for row in range(2):
+            expected, _ = logits_of(tokens[row], states[row])
+            opened.check(expected[i], copied(logits)[row, 0])
+        logits[:] = -np.inf
 
 
 def test_a_row_does_not_depend_on_its_company(opened, states):
     """The same number of rows: bit for bit. Another number is another kernel: 1e-5."""
 
     def play(rows, seed):
-        session = opened.decoder.open(states[rows])
+        session = open_over(opened.decoder, states[rows])
         tokens = random_ids(len(rows), 9, seed=seed)
         tokens[0] = random_ids(9)
         counts = np.array([3, *[1 + seed % 3] * (len(rows) - 1)])
-        logits = [session.step(tokens[:, :3], counts=counts)]
-        logits += [session.step(tokens[:, i : i + 1]) for i in range(3, 6)]
-        logits += [session.step(tokens[:, 6:], counts=counts)]
-        return np.stack([np.asarray(part)[0] for part in logits])
+        logits = [copied(session.step(tokens[:, :3], counts=counts))]
+        logits += [copied(session.step(tokens[:, i : i + 1])) for i in range(3, 6)]
+        logits += [copied(session.step(tokens[:, 6:], counts=counts))]
+        return np.stack([part[0] for part in logits])
 
     expected = play([0, 1, 2], 1)
     np.testing.assert_array_equal(expected, play([0, 3, 1], 2))
@@ -369,9 +414,9 @@ def test_widths_that_blocks_do_not_divide_work_in_every_precision(random_checkpo
     for name, (open_both, _) in ENGINES.items():
         encoder, decoder = open_both(checkpoint)
         states = np.asarray(encoder.encode(mel).states)
-        session = decoder.open(states[None])
+        session = open_over(decoder, states[None])
         session.step(random_ids(1, 4))
-        results[name] = states, np.asarray(session.step(random_ids(1, 1)))
+        results[name] = states, copied(session.step(random_ids(1, 1)))
     for name, (_, tolerance) in ENGINES.items():
         for expected, got in zip(results["onnx float32"], results[name], strict=True):
             limit = 2 * tolerance * np.abs(expected).max()
@@ -450,7 +495,7 @@ def test_the_shipped_decoder_in_int8_stays_near_the_exact_one(
     logits = []
     for path, precision in ((real_base, "float32"), (base_model, "int8")):
         decoder = OnnxDecoder(open_checkpoint(path), PRECISIONS[precision], threads=2)
-        session = decoder.open(reference_states[name][None])
+        session = open_over(decoder, reference_states[name][None])
         logits.append(session.step(tokens, keep=np.arange(13)[None])[0])
     centred = [one - one.mean(-1, keepdims=True) for one in logits]
     error = np.linalg.norm(centred[0] - centred[1]) / np.linalg.norm(centred[0])

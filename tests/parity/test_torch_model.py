@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tercet.checkpoint import Geometry, open_checkpoint, save_hugging_face
+from tercet.engine.protocol import open_over
 from tercet.model import load_torch
 
 torch = pytest.importorskip("torch")
@@ -59,7 +60,7 @@ def compare(checkpoint, model, mel, tokens, tolerance):
         means = theirs.reshape(75, 20, -1).mean(1)
         scale = float(means.abs().max())
         torch.testing.assert_close(ours, means, atol=tolerance * max(1, scale), rtol=0)
-    session = decoder.open(encoded.states[None], align=True)
+    session = open_over(decoder, encoded.states[None], align=True)
     first = session.step(tokens[:, :3], keep=np.arange(3)[None])
     rest = [session.step(tokens[:, i : i + 1]) for i in range(3, tokens.shape[1])]
     torch.testing.assert_close(

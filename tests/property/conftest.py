@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tercet.engine.protocol import Decoder
+from tercet.engine.protocol import Decoder, open_over
 
 
 def check_session(draw, decoder: Decoder, states: np.ndarray, tolerance: float) -> None:
@@ -19,7 +19,7 @@ def check_session(draw, decoder: Decoder, states: np.ndarray, tolerance: float) 
         tolerance: Largest absolute difference of logits, and of alignment weights.
     """
     limit, vocab = decoder.geometry.n_text_ctx, decoder.geometry.vocab_size
-    session = decoder.open(states, align=True)
+    session = open_over(decoder, states, align=True)
     texts: list[list[int]] = [[] for _ in states]
     voices = list(range(len(states)))
     for _ in range(draw(st.integers(1, 6), label="actions")):
@@ -83,7 +83,7 @@ def check_alignment(decoder, session, states, texts, voices, tolerance) -> None:
 
 def fresh_pass(decoder, voice: np.ndarray, text: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """(logits of every position, attention) of one text over one voice, in one step."""
-    session = decoder.open(voice[None], align=True)
+    session = open_over(decoder, voice[None], align=True)
     logits = session.step(np.array([text], np.int64), keep=np.arange(len(text))[None])
     return np.asarray(logits[0]), np.asarray(session.alignment()[0])
 

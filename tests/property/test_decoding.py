@@ -9,6 +9,7 @@ from tercet.checkpoint.geometry import Geometry
 from tercet.decoding.fallback import FallbackPolicy, decode_with_fallback
 from tercet.decoding.options import DecodeOptions
 from tercet.engine.onnx import FLOAT32, OnnxDecoder
+from tercet.engine.protocol import project_all
 from tercet.model import load_torch
 
 GEOMETRY = Geometry(
@@ -55,7 +56,7 @@ def hear(byte_tokenizer):
     def run(decoder, states, rows, seed):
         return decode_with_fallback(
             decoder,
-            states[rows],
+            project_all(decoder, states[rows]),
             byte_tokenizer(51865),
             OPTIONS,
             POLICY,

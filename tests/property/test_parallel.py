@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import tercet
 from tercet.audio.load import load
 from tercet.audio.mel import log_mel
-from tercet.engine.protocol import Encoded, Encoder
+from tercet.engine.protocol import Encoded, Encoder, open_over
 
 STARTS = ("librispeech-4507", "librispeech-2300", "speechocean762-0081", "kerstin-de_rhasspy-0243")
 
@@ -50,7 +50,8 @@ def hearing(folder: Path, samples: list[np.ndarray], compute_type: str) -> Hear:
     model = tercet.load_model(folder, compute_type=compute_type, threads=2)
     model._encoder = Remembering(model._encoder)
 
-    def hear(order: list[int], **options) -> dict[int, tercet.Transcript]:
+    def hear(order: list[int], *, overlap: bool = True, **options) -> dict[int, tercet.Transcript]:
+        model._overlap = overlap
         sources = [samples[index] for index in order]
         results = dict(model.transcribe_many(sources, **options))
         return {index: results[place] for place, index in enumerate(order)}
@@ -96,6 +97,13 @@ def test_in_float32_nothing_but_the_recording_counts(exactly, alone, order, batc
         assert text_and_tokens(alone[index]) == text_and_tokens(heard)
 
 
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_whether_encoder_and_decoder_overlap_does_not_count(exactly, alone, batch_size) -> None:
+    options = {"temperature": 0.0, "batch_size": batch_size, "overlap": False}
+    for index, heard in exactly(list(alone), **options).items():
+        assert text_and_tokens(alone[index]) == text_and_tokens(heard)
+
+
 @FEW
 @given(order=ORDERS, batch_size=BATCHES)
 def test_chances_belong_to_the_recording_too(exactly, chances, order, batch_size) -> None:
@@ -116,12 +124,12 @@ def test_another_seed_gives_another_text_somewhere(exactly, chances) -> None:
 
 def logits_along(model: tercet.Model, states: np.ndarray, tokens: list[int]) -> np.ndarray:
     """What the decoder says of one row, after the start sequence and after each token; [n, vocab]."""
-    session = model._decoder.open(states)
+    session = open_over(model._decoder, states)
     start = model.tokenizer.sot_sequence("en", "transcribe")
-    said = [session.step(np.array([start] * len(states), np.int64))]
+    said = [np.array(session.step(np.array([start] * len(states), np.int64))[0, 0])]
     for token in tokens:
-        said.append(session.step(np.full((len(states), 1), token, np.int64)))
-    return np.stack([step[0, 0] for step in said])
+        said.append(np.array(session.step(np.full((len(states), 1), token, np.int64))[0, 0]))
+    return np.stack(said)
 
 
 def likelihoods(logits: np.ndarray, token: int, begin: int) -> float:

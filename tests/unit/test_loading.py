@@ -22,7 +22,7 @@ SPOKEN = " Why should one not explore everything and study everything?"
     [
         ({"device": "tpu"}, "device is 'tpu'; give one of auto, cpu, cuda"),
         ({"device": None}, "device is None"),
-        ({"engine": "tensorflow"}, "engine is 'tensorflow'; give one of auto, onnx, torch"),
+        ({"engine": "tensorflow"}, "engine is 'tensorflow'; give one of auto, onnx, openvino, torch"),
         ({"engine": "onnx", "device": "cuda"}, "give engine 'torch'"),
         ({"compute_type": "int4"}, "compute_type is 'int4'; engine 'onnx' has auto, int8, float32"),
         ({"compute_type": "float16"}, "engine 'onnx' has auto, int8, float32"),
@@ -159,11 +159,19 @@ def test_int8_is_another_arithmetic_than_float32(base_model, clips_dir) -> None:
     assert scores["auto"] == scores["int8"] != scores["float32"]
 
 
-def test_threads_are_those_asked_for(base_model) -> None:
-    for threads in (1, 3):
-        model = load_model(base_model, threads=threads)
-        options = model._encoder._session.get_session_options()
-        assert threads == options.intra_op_num_threads
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_threads_are_those_asked_for(base_model, engine) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")  # there are no wheels for every processor
+    for threads in (1, 2):
+        model = load_model(base_model, threads=threads, engine=engine)
+        assert threads == model._decoder._step.get_session_options().intra_op_num_threads
+        for graph in (model._encoder._graph, model._decoder._cross):
+            if engine == "openvino":
+                compiled = graph._request.get_compiled_model()
+                assert threads == compiled.get_property("INFERENCE_NUM_THREADS")
+            else:
+                assert threads == graph._session.get_session_options().intra_op_num_threads
 
 
 def test_a_gpu_that_is_not_there_is_one_line(base_model) -> None:

@@ -111,10 +111,13 @@ def log_mel(
     """
     if samples.ndim != 1:
         raise OptionError(f"log_mel takes one channel [n], not shape {list(samples.shape)}.")
-    sound = samples.astype(np.float32, copy=False)
+    sound = samples.astype(np.float32, copy=False)[:pad_to]
     heard_frames = sound.size // HOP_SAMPLES
+    wanted_frames = (sound.size if pad_to is None else pad_to) // HOP_SAMPLES
     if pad_to is not None:
-        sound = np.pad(sound[:pad_to], (0, max(0, pad_to - sound.size)))
+        # Where a number will stand behind the sound, silence is computed no further than sound reaches.
+        end = pad_to if pad_value is None else min(pad_to, sound.size + 2 * FFT_SAMPLES)
+        sound = np.pad(sound, (0, max(0, end - sound.size)))
     n_frames = sound.size // HOP_SAMPLES
     if sound.size <= EDGE_SAMPLES:
         sound = np.pad(sound, (0, EDGE_SAMPLES + 1 - sound.size))
@@ -125,6 +128,7 @@ def log_mel(
     log += np.float32(4.0)
     log /= np.float32(4.0)
     if pad_value is not None:
+        log = np.pad(log, ((0, 0), (0, wanted_frames - n_frames)))
         log[:, heard_frames:] = pad_value
     return log
 

@@ -5,10 +5,16 @@ chunks in one call, which costs a seventeenth of the CPU time of the package `py
 (docs/EXPERIMENTS.md). What is made of the probabilities is `vad.py`'s business.
 """
 
+import functools
 from importlib.resources import files
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from tercet import telemetry
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 RATE_HZ = 16000
 CHUNK_SAMPLES = 512  # the network hears 32 ms at a time
@@ -25,18 +31,23 @@ class Network(Protocol):
         ...
 
 
+@functools.cache
+def _session() -> "onnxruntime.InferenceSession":
+    """The open network, which remembers nothing: shared by all recordings of this process."""
+    telemetry.switch_off()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # it is small
+    model = files("tercet.audio").joinpath("silero_vad_16k.onnx").read_bytes()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 class SileroNetwork:
     """The real network; one instance per recording."""
 
     def __init__(self) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # it is small
-        model = files("tercet.audio").joinpath("silero_vad_16k.onnx").read_bytes()
-        self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = _session()
         self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)
         self._hidden = self._cell = np.zeros(_STATE_SHAPE, np.float32)
 

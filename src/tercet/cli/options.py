@@ -106,8 +106,8 @@ class ListenOptions:
         "auto, int8 (fast) or float32 (exact); with torch float32, float16 or bfloat16.",
     )  # fmt: skip
     engine: str = _flag(
-        _MODEL, "auto", values.choice("auto", "onnx", "torch"), "auto|onnx|torch",
-        "What computes: ONNX Runtime, or torch, which has to be installed.",
+        _MODEL, "auto", values.choice("auto", "onnx", "openvino", "torch"), "NAME",
+        "What computes: onnx, openvino (its encoder) or torch; auto: the fastest for this processor.",
     )  # fmt: skip
     threads: int | None = _flag(
         _MODEL, "None", values.or_none(values.whole(0)), "N",
@@ -117,6 +117,9 @@ class ListenOptions:
         _MODEL, "8", values.whole(1), "N",
         "Windows decoded together; changes speed and memory, never the text.",
     )  # fmt: skip
+    offline: bool = _switch(
+        _MODEL, "False", "Never ask the hub: fail unless the model is on this machine."
+    )
 
     channel: str | int = _flag(
         _AUDIO, "mean", values.channel, "mean|each|N",
@@ -201,7 +204,10 @@ class ListenOptions:
     def load_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `tercet.load_model`, its name aside."""
         names = ("device", "compute_type", "engine", "threads", "batch_size")
-        return {name: getattr(self, name) for name in names} | {"threads": self.threads or None}
+        return {name: getattr(self, name) for name in names} | {
+            "threads": self.threads or None,
+            "offline": self.offline or None,  # without the option, the environment decides
+        }
 
     def decoding_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Model.transcribe_many` that decide what the text is."""

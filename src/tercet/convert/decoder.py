@@ -1,9 +1,8 @@
-"""The decoder as two ONNX graphs.
+"""A step of the decoder as an ONNX graph (once per token; what a window needs only once is in `cross.py`).
 
-One computes cross-attention's keys and values (once per window), the other is the step (once per
-token). Each row has its own cache length. The cache is one buffer per layer and row of the full text
-context, which com.microsoft.GroupQueryAttention reads and extends in place: rolling back is only a
-smaller length. Who owns the buffers is the engine's concern.
+Each row has its own cache length. The cache is one buffer per layer and row of the full text context,
+which com.microsoft.GroupQueryAttention reads and extends in place: rolling back is only a smaller
+length. Who owns the buffers is the engine's concern.
 """
 
 import numpy as np
@@ -11,42 +10,11 @@ from onnx import TensorProto
 
 from tercet.checkpoint.arrays import Checkpoint
 from tercet.convert.builder import Graph, GraphBuilder, Shape
-from tercet.convert.layers import (
-    Precision,
-    add_mlp,
-    add_norm,
-    add_projection,
-    add_qkv,
-    split_heads,
-)
+from tercet.convert.cross import MICROSOFT, CrossAttention
+from tercet.convert.layers import Precision, add_mlp, add_norm, add_projection, add_qkv
 from tercet.convert.linear import Kind, Matrices, add_linear, pack_for_matmul_nbits
 
-MICROSOFT = "com.microsoft"
 EMBEDDING = "model.decoder.embed_tokens"
-
-
-def cross_graph(checkpoint: Checkpoint, kind: Kind) -> Graph:
-    """Keys and values of cross-attention.
-
-    Input `states` float32 [1, frames, width]; outputs `cross_key_i`, `cross_value_i` float32
-    [1, heads, frames, head size] for each decoder layer i.
-    """
-    geometry = checkpoint.geometry
-    matrices = Matrices(checkpoint)
-    builder = GraphBuilder("whisper_cross")
-    states = builder.input("states", np.float32, [1, "frames", geometry.width])
-    heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads
-    for index in range(geometry.decoder_layers):
-        attention = f"model.decoder.layers.{index}.encoder_attn"
-        for part, name in (("k_proj", "key"), ("v_proj", "value")):
-            value = add_projection(builder, matrices, states, f"{attention}.{part}", kind)
-            builder.output(
-                split_heads(builder, value, heads),
-                f"cross_{name}_{index}",
-                np.float32,
-                [1, heads, "frames", size],
-            )
-    return builder.finish()
 
 
 def decoder_graph(
@@ -63,10 +31,11 @@ def decoder_graph(
         `total`: int32 scalar, largest `last` + 1.
         `keep`: int64 [rows, k, 1], positions within the step whose logits are wanted.
         `past_key_i`, `past_value_i`: float32 [rows, heads, context, head size] for each layer i.
-        `cross_key_i`, `cross_value_i`: float32 [rows, heads, frames, head size] for each layer i.
+        `cross_...`: see `cross.CrossAttention`.
 
     Outputs:
         `present_key_i`, `present_value_i`: bind them to the past's buffers.
+        `same_...`: see `cross.CrossAttention`.
         `logits`: float32 [rows, k, vocab].
         `alignment`: float32 [rows, chosen heads, n, frames], the cross-attention of
             `alignment_heads` ((layer, head) pairs), where there are any.
@@ -80,10 +49,12 @@ def decoder_graph(
     builder.input("total", np.int32, [])
     keep = builder.input("keep", np.int64, ["rows", "k", 1])
     value = _embed(builder, matrices, tokens, positions, precision.vocabulary)
+    cross = CrossAttention(builder, matrices, precision, value)
     chosen: dict[tuple[int, int], str] = {}
     for index in range(geometry.decoder_layers):
         heads = [head for layer, head in alignment_heads if layer == index]
-        value = _block(builder, matrices, value, index, precision, heads, chosen)
+        value, weights = _block(builder, matrices, value, index, precision, cross, heads)
+        chosen |= {(index, head): part for head, part in zip(heads, weights, strict=True)}
     kept = builder.op("GatherND", value, keep, batch_dims=1)
     normed = add_norm(builder, matrices, kept, "model.decoder.layer_norm")
     logits = add_linear(builder, matrices, normed, (EMBEDDING,), None, precision.vocabulary)
@@ -130,23 +101,20 @@ def _block(
     value: str,
     index: int,
     precision: Precision,
+    cross: CrossAttention,
     alignment: list[int],
-    chosen: dict[tuple[int, int], str],
-) -> str:
+) -> tuple[str, list[str]]:
+    """One layer; returns its output and the cross-attention of the heads in `alignment`."""
     layer = f"model.decoder.layers.{index}"
-    value = builder.op(
-        "Add", value, _self_attention(builder, matrices, value, index, precision.attention)
-    )
+    kind = precision.attention
+    value = builder.op("Add", value, _self_attention(builder, matrices, value, index, kind))
     normed = add_norm(builder, matrices, value, f"{layer}.encoder_attn_layer_norm")
-    queries = add_projection(
-        builder, matrices, normed, f"{layer}.encoder_attn.q_proj", precision.attention
-    )
-    mixed = _cross_attention(builder, matrices, queries, index, alignment, chosen)
-    projected = add_projection(
-        builder, matrices, mixed, f"{layer}.encoder_attn.out_proj", precision.attention
-    )
+    queries = add_projection(builder, matrices, normed, f"{layer}.encoder_attn.q_proj", kind)
+    heard, weights = cross.attend(queries, index, alignment)
+    projected = add_projection(builder, matrices, heard, f"{layer}.encoder_attn.out_proj", kind)
     value = builder.op("Add", value, projected)
-    return builder.op("Add", value, add_mlp(builder, matrices, value, layer, precision))
+    mlp = add_mlp(builder, matrices, value, layer, precision)
+    return builder.op("Add", value, mlp), weights
 
 
 def _self_attention(
@@ -176,37 +144,3 @@ def _self_attention(
     for name in present:
         builder.publish(name, np.float32, cache)
     return add_projection(builder, matrices, mixed, f"{attention}.out_proj", kind)
-
-
-def _cross_attention(
-    builder: GraphBuilder,
-    matrices: Matrices,
-    queries: str,
-    index: int,
-    alignment: list[int],
-    chosen: dict[tuple[int, int], str],
-) -> str:
-    geometry = matrices.checkpoint.geometry
-    heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads
-    shape: Shape = ["rows", heads, "frames", size]
-    key = builder.input(f"cross_key_{index}", np.float32, shape)
-    value = builder.input(f"cross_value_{index}", np.float32, shape)
-    if alignment:
-        split = split_heads(builder, queries, heads)
-        picks = builder.constant(alignment)
-        scores = builder.op(
-            "MatMul",
-            builder.op("Gather", split, picks, axis=1),
-            builder.op("Transpose", builder.op("Gather", key, picks, axis=1), perm=[0, 1, 3, 2]),
-        )
-        scaled = builder.op("Mul", scores, builder.constant(size**-0.5, np.float32))
-        probabilities = builder.op("Softmax", scaled, axis=-1)
-        parts = (
-            builder.ops(
-                "Split", probabilities, outputs=len(alignment), axis=1, num_outputs=len(alignment)
-            )
-            if len(alignment) > 1
-            else [probabilities]
-        )
-        chosen.update({(index, head): part for head, part in zip(alignment, parts, strict=True)})
-    return builder.op("MultiHeadAttention", queries, key, value, domain=MICROSOFT, num_heads=heads)

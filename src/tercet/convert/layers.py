@@ -1,6 +1,7 @@
 """The pieces that encoder and decoder share: layer norm, projections, the two-layer MLP."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,7 @@ class Precision:
     fc1: Kind = "float"
     fc2: Kind = "float"  # its inputs (after GELU) hold the largest outliers
     vocabulary: Kind = "float"  # token embedding and the projection to logits; never "tensor"
+    cross_cache: Literal["float", "int8"] = "float"  # keys and values of cross-attention
 
 
 def add_norm(builder: GraphBuilder, matrices: Matrices, value: str, name: str) -> str:

@@ -5,15 +5,11 @@ How a text comes about is `loop.py`'s business.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-from array_api_compat import array_namespace
-
-from tercet.decoding.array_gaps import Array, from_numpy
 from tercet.decoding.loop import Decoded, decode
 from tercet.decoding.options import DecodeOptions
-from tercet.engine.protocol import Decoder
+from tercet.engine.protocol import Decoder, Projected
 from tercet.errors import OptionError
 from tercet.text.tokenizer import Tokenizer
 
@@ -79,14 +75,15 @@ class Outcome:
 
 def decode_with_fallback(
     decoder: Decoder,
-    states: Array,
+    windows: Sequence[Projected],
     tokenizer: Tokenizer,
     options: DecodeOptions,
     policy: FallbackPolicy,
     *,
-    languages: Sequence[str],
+    languages: Sequence[str | None],
     row_keys: Sequence[int],
     seed: int,
+    leaders: Sequence[int] | None = None,
     prompts: Sequence[Sequence[int]] | None = None,
     hear_until_s: Sequence[float | None] | None = None,
 ) -> list[Outcome]:
@@ -94,19 +91,20 @@ def decode_with_fallback(
 
     Arguments as `loop.decode`. A row's outcome does not depend on the other rows.
     """
-    n_rows = states.shape[0]
+    n_rows = len(windows)
+    known = list(languages)
     given = prompts or [()] * n_rows
     results: list[Decoded | None] = [None] * n_rows
     faults: list[list[str]] = [[] for _ in range(n_rows)]
     open_rows = list(range(n_rows))
     for attempt, temperature in enumerate(policy.temperatures):
-        chosen = states if len(open_rows) == n_rows else _rows_of(states, open_rows)
         decoded = decode(
             decoder,
-            chosen,
+            windows if attempt == 0 else [windows[row] for row in open_rows],
             tokenizer,
             options,
-            languages=[languages[row] for row in open_rows],
+            languages=[known[row] for row in open_rows],
+            leaders=leaders if attempt == 0 else None,
             prompts=[given[row] for row in open_rows],
             temperature=temperature,
             row_keys=[row_keys[row] for row in open_rows],
@@ -116,7 +114,10 @@ def decode_with_fallback(
         )
         failed = []
         for row, result in zip(open_rows, decoded, strict=True):
+            if (before := results[row]) is not None:  # the language was detected then
+                result = replace(result, language_probability=before.language_probability)
             results[row] = result
+            known[row] = result.language
             fault = policy.fault_of(result)
             if fault is not None:
                 faults[row].append(fault)
@@ -137,11 +138,6 @@ def _outcome(policy: FallbackPolicy, decoded: Decoded, faults: list[str]) -> Out
     if policy.is_dropped(decoded):
         return Outcome(decoded, attempts, NO_SPEECH, is_dropped=True)
     return Outcome(decoded, attempts, faults[0] if faults else None, is_dropped=False)
-
-
-def _rows_of(states: Array, rows: list[int]) -> Array:
-    index = from_numpy(np.array(rows, dtype=np.int64), states)
-    return array_namespace(states).take(states, index, axis=0)
 
 
 def _is_number(value: object) -> bool:

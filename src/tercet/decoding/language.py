@@ -1,26 +1,20 @@
-"""Which language is spoken: one decoder step after <|startoftranscript|>, over the language tokens."""
+"""Which language is spoken: what the decoder says right after <|startoftranscript|>."""
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from tercet.decoding.array_gaps import Array, from_numpy, log_sum_exp, to_numpy
-from tercet.engine.protocol import Decoder
 from tercet.text.tokenizer import Tokenizer
 
 
-def detect_languages(
-    decoder: Decoder, states: Array, tokenizer: Tokenizer
-) -> list[dict[str, float]]:
-    """Probability of every language the model knows, per row of `states` [rows, frames, width].
+def language_shares(logits: Array, tokenizer: Tokenizer) -> list[dict[str, float]]:
+    """Probability of every language the model knows, per row of `logits` [rows, vocabulary].
 
-    As openai-whisper's `detect_language`: a softmax over the language tokens alone. The keys are
-    codes in the vocabulary's order. `.en` models answer English.
+    `logits` are those after <|startoftranscript|>. As openai-whisper's `detect_language`: a softmax over
+    the language tokens alone. The keys are codes in the vocabulary's order. `.en` models answer English.
     """
-    rows = states.shape[0]
-    if rows == 0 or not tokenizer.is_multilingual:
-        return [{"en": 1.0} for _ in range(rows)]
-    session = decoder.open(states)
-    logits = session.step(np.full((rows, 1), tokenizer.sot, dtype=np.int64))[:, 0, :]
+    if not tokenizer.is_multilingual:
+        return [{"en": 1.0} for _ in range(logits.shape[0])]
     xp = array_namespace(logits)
     ids = np.array(list(tokenizer.language_ids.values()), dtype=np.int64)
     heard = xp.take(logits, from_numpy(ids, logits), axis=-1)

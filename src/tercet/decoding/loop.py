@@ -10,16 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from array_api_compat import array_namespace
 
-from tercet.decoding.array_gaps import Array, from_numpy, log_probabilities, to_numpy
+from tercet.decoding.array_gaps import Array, log_probabilities, to_numpy
+from tercet.decoding.language import language_shares
 from tercet.decoding.options import DecodeOptions
 from tercet.decoding.rules import Rule, rules_for
 from tercet.decoding.strategies import Greedy, Sample, Strategy
-from tercet.engine.protocol import Decoder, Session
+from tercet.engine.protocol import Decoder, Projected, Session
 from tercet.text.tokenizer import Tokenizer
-
-# Taking rows out copies the whole cache, which costs about as much as a few steps of an idle row:
-# it pays once a quarter of the rows idles.
-_IDLE_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +30,7 @@ class Decoded:
     compression_ratio: float
     temperature: float
     language: str  # code
+    language_probability: float | None = None  # of that language, where it was detected here
 
 
 @dataclass(slots=True)
@@ -40,8 +38,11 @@ class _Row:
     """A window on its way through the loop."""
 
     number: int  # in the batch
-    start: tuple[int, ...]  # prompt and start sequence
-    limit: int  # tokens that it may write
+    prompt: tuple[int, ...]  # what comes before <|startoftranscript|>
+    language: str | None  # None until it is detected
+    leader: int  # the row whose language counts where this one's is not given
+    limit: int = 0  # tokens that it may write
+    language_probability: float | None = None
     tokens: list[int] = field(default_factory=list)
     sum_logprob: float = 0.0
     no_speech_prob: float = 0.0
@@ -56,11 +57,12 @@ def compression_ratio(text: str) -> float:
 
 def decode(
     decoder: Decoder,
-    states: Array,
+    windows: Sequence[Projected],
     tokenizer: Tokenizer,
     options: DecodeOptions,
     *,
-    languages: Sequence[str],
+    languages: Sequence[str | None],
+    leaders: Sequence[int] | None = None,
     prompts: Sequence[Sequence[int]] | None = None,
     temperature: float = 0.0,
     row_keys: Sequence[int] | None = None,
@@ -75,10 +77,11 @@ def decode(
 
     Args:
         decoder: Any engine's.
-        states: [rows, frames, width], as the encoder made them.
+        windows: One per row, as `decoder.project` made them.
         tokenizer: Of the same model.
         options: What all rows share (`options.language` is for the caller).
-        languages: Codes, one per row.
+        languages: Codes, one per row; None detects it on the way, at no further cost.
+        leaders: For each row without a language, the row whose detected language it takes; itself by default.
         prompts: Text ids that went before, one sequence per row; an empty one is no prompt. Of a
             long one the end is kept, as much as openai-whisper keeps (half the context, less one).
         temperature: 0 takes the likeliest token; above, tokens are drawn.
@@ -92,93 +95,109 @@ def decode(
     Raises:
         OptionError: `suppress_tokens` has an id that the vocabulary lacks.
     """
-    n_rows = states.shape[0]
     rules = rules_for(options, tokenizer, hear_until_s)
-    if n_rows == 0:
+    if (n_rows := len(windows)) == 0:
         return []
     context = decoder.geometry.n_text_ctx
+    prompts = prompts or [()] * n_rows
     rows = [
-        _new_row(number, tokenizer, options, language, prompt, context)
-        for number, (language, prompt) in enumerate(
-            zip(languages, prompts or [()] * n_rows, strict=True)
-        )
+        _new_row(number, tokenizer, languages[number], leader, prompts[number], context)
+        for number, leader in enumerate(leaders or range(n_rows))
     ]
-    keys = range(n_rows) if row_keys is None else row_keys
     strategy: Strategy = Greedy()
     if temperature > 0:
+        keys = row_keys or range(n_rows)
         strategy = Sample(temperature, seed=seed, row_keys=keys, attempt=attempt)
-    _run(decoder.open(states), rows, rules, strategy, tokenizer, context)
-    return [
-        _decoded(row, tokenizer, language, temperature)
-        for row, language in zip(rows, languages, strict=True)
-    ]
+    session = decoder.open(windows)
+    logits = _begin(session, rows, tokenizer, options)
+    for row, begun in zip(rows, session.lengths.tolist(), strict=True):
+        # The last token written needs no place in the cache: nothing follows it.
+        row.limit = min(options.max_tokens or context // 2, context - begun + 1)
+    _run(session, rows, logits, rules, strategy, tokenizer.eot)
+    return [_decoded(row, tokenizer, temperature) for row in rows]
 
 
 def _new_row(
     number: int,
     tokenizer: Tokenizer,
-    options: DecodeOptions,
-    language: str,
+    language: str | None,
+    leader: int,
     prompt: Sequence[int],
     context: int,
 ) -> _Row:
-    start = tokenizer.sot_sequence(language, options.task)
-    if options.without_timestamps:
-        start = (*start, tokenizer.no_timestamps)
+    before: tuple[int, ...] = ()
     if len(prompt) > 0:
         kept = max(1, context // 2 - 1)
-        start = (tokenizer.sot_prev, *prompt[-kept:], *start)
-    most = context // 2 if options.max_tokens is None else int(options.max_tokens)
-    # The last token written needs no place in the cache: nothing follows it.
-    return _Row(number, start, limit=min(most, context - len(start) + 1))
+        before = (tokenizer.sot_prev, *prompt[-kept:])
+    return _Row(number, before, language, leader)
+
+
+def _begin(
+    session: Session, rows: list[_Row], tokenizer: Tokenizer, options: DecodeOptions
+) -> Array:
+    """Feed prompts and start sequences; return the logits of the first tokens.
+
+    Languages and the likelihood of silence are heard on the way, at <|startoftranscript|>.
+    """
+    starts = [(*row.prompt, tokenizer.sot) for row in rows]
+    counts = np.array([len(start) for start in starts], dtype=np.int64)
+    tokens = np.full((len(rows), int(counts.max())), tokenizer.eot, dtype=np.int64)
+    for place, start in zip(tokens, starts, strict=True):
+        place[: len(start)] = start
+    logits = session.step(tokens, counts=counts)[:, 0, :]
+    xp = array_namespace(logits)
+    silence = np.full(len(rows), tokenizer.no_speech, dtype=np.int64)
+    for row, share in zip(rows, to_numpy(xp.exp(log_probabilities(logits, silence))), strict=True):
+        row.no_speech_prob = float(share)
+    _detect(logits, rows, tokenizer)
+    rest = [_rest_of_start(row, tokenizer, options) for row in rows]
+    # Token by token, so that a row's arithmetic does not depend on how many rows there are.
+    for column in zip(*rest, strict=True):
+        logits = session.step(np.array(column, dtype=np.int64)[:, None])[:, 0, :]
+    return logits
+
+
+def _detect(logits: Array, rows: list[_Row], tokenizer: Tokenizer) -> None:
+    """Give every row a language: its own, or what was heard in its leader's window."""
+    if all(row.language is not None for row in rows):
+        return
+    shares = language_shares(logits, tokenizer)
+    for row in rows:
+        if row.language is None:
+            heard = shares[row.leader]
+            row.language = max(heard, key=heard.__getitem__)
+            row.language_probability = heard[row.language]
+
+
+def _rest_of_start(row: _Row, tokenizer: Tokenizer, options: DecodeOptions) -> tuple[int, ...]:
+    assert row.language is not None  # see `_detect`
+    _, *rest = tokenizer.sot_sequence(row.language, options.task)
+    return (*rest, tokenizer.no_timestamps) if options.without_timestamps else tuple(rest)
 
 
 def _run(
     session: Session,
     rows: list[_Row],
+    logits: Array,
     rules: list[Rule],
     strategy: Strategy,
-    tokenizer: Tokenizer,
-    context: int,
+    eot: int,
 ) -> None:
-    """Write all rows to their ends."""
-    logits = _begin(session, rows, tokenizer)
+    """Write all rows to their ends; `logits` are those of their first tokens."""
     seats = rows  # who sits where in the session
     while True:
-        _write(logits, seats, rules, strategy, tokenizer.eot)
-        if all(row.is_done for row in seats):
+        _write(logits, seats, rules, strategy, eot)
+        seats = _leave(session, seats)
+        if not seats:
             return
-        seats = _leave(session, seats, context)
-        last = [tokenizer.eot if row.is_done else row.tokens[-1] for row in seats]
+        last = [row.tokens[-1] for row in seats]
         logits = session.step(np.array(last, dtype=np.int64)[:, None])[:, 0, :]
 
 
-def _begin(session: Session, rows: list[_Row], tokenizer: Tokenizer) -> Array:
-    """Feed the starts, note how likely silence is, return the logits of the first tokens."""
-    counts = np.array([len(row.start) for row in rows], dtype=np.int64)
-    tokens = np.full((len(rows), int(counts.max())), tokenizer.eot, dtype=np.int64)
-    for place, row in zip(tokens, rows, strict=True):
-        place[: len(row.start)] = row.start
-    heard = [row.start.index(tokenizer.sot) for row in rows]
-    keep = np.stack([np.array(heard, dtype=np.int64), counts - 1], axis=1)
-    logits = session.step(tokens, counts=counts, keep=keep)
-    xp = array_namespace(logits)
-    silence = np.full(len(rows), tokenizer.no_speech, dtype=np.int64)
-    shares = to_numpy(xp.exp(log_probabilities(logits[:, 0, :], silence)))
-    for row, share in zip(rows, shares, strict=True):
-        row.no_speech_prob = float(share)
-    return logits[:, 1, :]
-
-
 def _write(
-    logits: Array, seats: list[_Row], rules: list[Rule], strategy: Strategy, eot: int
+    logits: Array, rows: list[_Row], rules: list[Rule], strategy: Strategy, eot: int
 ) -> None:
-    """Add one token to every row that is not done."""
-    xp = array_namespace(logits)
-    going = [seat for seat, row in enumerate(seats) if not row.is_done]
-    rows = [seats[seat] for seat in going]
-    # A copy, since rules write into it and the engine may still own its buffer.
-    logits = xp.take(logits, from_numpy(np.array(going, dtype=np.int64), logits), axis=0)
+    """Add one token to every row. Rules write into `logits`, which the next step makes anew."""
     written, numbers = [row.tokens for row in rows], [row.number for row in rows]
     for rule in rules:
         rule.apply(logits, written, numbers)
@@ -191,17 +210,20 @@ def _write(
         row.is_done = token == eot or len(row.tokens) == row.limit
 
 
-def _leave(session: Session, seats: list[_Row], context: int) -> list[_Row]:
-    """Take finished rows out of the session where that pays, or where they have no room to idle."""
-    staying = [seat for seat, row in enumerate(seats) if not row.is_done]
-    idle = len(seats) - len(staying)
-    if idle == 0 or (idle * _IDLE_SHARE < len(seats) and session.lengths.max() < context):
-        return seats
-    session.reorder(np.array(staying, dtype=np.int64))
-    return [seats[seat] for seat in staying]
+def _leave(session: Session, seats: list[_Row]) -> list[_Row]:
+    """Take finished rows out of the session; the last rows take their places, which moves the fewest."""
+    places = [seat for seat, row in enumerate(seats) if not row.is_done]
+    count = len(places)
+    if count == len(seats) or count == 0:
+        return [seats[place] for place in places]
+    behind = [place for place in places if place >= count]
+    order = [seat if not seats[seat].is_done else behind.pop() for seat in range(count)]
+    session.reorder(np.array(order, dtype=np.int64))
+    return [seats[place] for place in order]
 
 
-def _decoded(row: _Row, tokenizer: Tokenizer, language: str, temperature: float) -> Decoded:
+def _decoded(row: _Row, tokenizer: Tokenizer, temperature: float) -> Decoded:
+    assert row.language is not None  # see `_detect`
     text = tokenizer.decode(row.tokens).strip()
     return Decoded(
         tokens=tuple(row.tokens),
@@ -210,5 +232,6 @@ def _decoded(row: _Row, tokenizer: Tokenizer, language: str, temperature: float)
         no_speech_prob=row.no_speech_prob,
         compression_ratio=compression_ratio(text),
         temperature=temperature,
-        language=language,
+        language=row.language,
+        language_probability=row.language_probability,
     )

@@ -34,14 +34,14 @@ def encoder_frames(mel: np.ndarray, real_frames: int | None, geometry: Geometry)
 
 
 def check_states(shape: Sequence[int], geometry: Geometry) -> None:
-    """Encoder states are [rows, frames, width].
+    """One window's encoder states are [frames, width].
 
     Raises:
         EngineError: they have another shape, or no frame.
     """
-    if len(shape) != 3 or shape[2] != geometry.width or not shape[0] or not shape[1]:
+    if len(shape) != 2 or shape[1] != geometry.width or not shape[0]:
         raise EngineError(
-            f"states have shape {list(shape)}; the decoder needs [rows, frames, {geometry.width}]"
+            f"states have shape {list(shape)}; the decoder needs [frames, {geometry.width}]"
         )
 
 

@@ -4,6 +4,7 @@ Arrays are whatever the engine works with (NumPy, torch); code above the seam tr
 array API standard and never asks which. Token ids going in are NumPy int64.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 from tercet.checkpoint.geometry import Geometry
 
 Array = Any  # an array of the engine's own library, float32 (array API standard)
+Projected = Any  # a window's keys and values of cross-attention, in the engine's own form
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Session(Protocol):
 
         `tokens` int64 [rows, n], right-padded; `counts` int64 [rows] in 1..n says how many of a row's
         tokens are real (all, by default). `keep` int64 [rows, k] are the positions within this step whose
-        logits are wanted (each row's last real one, by default). Returns float32 [rows, k, vocab].
+        logits are wanted (each row's last real one, by default). Returns float32 [rows, k, vocab], which may
+        be written into and is good until the next step.
 
         Raises:
             EngineError: a row would grow past the model's text context.
@@ -100,10 +103,53 @@ class Decoder(Protocol):
         """The model's sizes."""
         ...
 
-    def open(self, states: Array, *, align: bool = False) -> Session:
-        """Start a session over `states` [rows, frames, width].
+    def project(self, states: Array) -> Projected:
+        """Keys and values of cross-attention for one window's `states` [frames, width].
 
-        Keys and values of cross-attention are computed once.
+        Serves as many sessions as will be opened over it.
+        """
+        ...
+
+    def open(self, windows: Sequence[Projected], *, align: bool = False) -> Session:
+        """Start a session, one row for each of `windows` (at least one, of equally many frames).
+
         `align=True` also keeps the cross-attention of the model's alignment heads.
+        """
+        ...
+
+
+class Projections(Sequence[Projected]):
+    """Windows that are projected when they are asked for, and not kept: they are many times their states."""
+
+    def __init__(self, decoder: Decoder, states: Sequence[Array]) -> None:
+        """`states`: one window's each, [frames, width]."""
+        self._decoder = decoder
+        self._states = states
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def __getitem__(self, row: int) -> Projected:  # type: ignore[override]  # slices are not needed
+        return self._decoder.project(self._states[row])
+
+
+def project_all(decoder: Decoder, states: Array) -> list[Projected]:
+    """`decoder.project` for each of `states` [rows, frames, width]."""
+    return [decoder.project(states[row]) for row in range(states.shape[0])]
+
+
+def open_over(decoder: Decoder, states: Array, *, align: bool = False) -> Session:
+    """A session over `states` [rows, frames, width] that will be opened only once."""
+    return decoder.open(project_all(decoder, states), align=align)
+
+
+class OpenGraph(Protocol):
+    """A graph of `convert/` that some engine has opened."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute all outputs, by name.
+
+        Raises:
+            EngineError: the engine failed.
         """
         ...

@@ -1,23 +1,22 @@
 """The `parallel` long-form loop: windows of one or many recordings, encoded one by one, decoded in batches.
 
 What a window gives depends on that window (and its recording's language) alone: not on the batch size, on
-who shares its batch, or on the order of the recordings. Opening sources is `tracks.py`, the order in which
-results leave is `parts.py`; rules and fallback are `decoding/`.
+who shares its batch, or on the order of the recordings. Reading and encoding is `hearing.py`, the choice of
+a batch `batches.py`, the order in which results leave `parts.py`; rules and fallback are `decoding/`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace
-
-from tercet.audio.mel import log_mel
 from tercet.audio.sources import AudioSource
-from tercet.audio.windows import RATE_HZ, Window
+from tercet.audio.windows import RATE_HZ
 from tercet.decoding.fallback import Outcome, decode_with_fallback
-from tercet.decoding.language import detect_languages
-from tercet.engine.protocol import Array, Decoder, Encoder
+from tercet.engine.protocol import Decoder, Encoder, Projections
 from tercet.errors import AudioError, Cancelled, OptionError
-from tercet.longform.parts import Job, Part, bridge_between
+from tercet.longform.ahead import Ahead
+from tercet.longform.batches import Row, choose, leaders
+from tercet.longform.hearing import Ended, Event, Failed, Heard, Opened, hear
+from tercet.longform.parts import Job, Part
 from tercet.longform.settings import ListenSettings
 from tercet.longform.tracks import Opening, Track
 from tercet.readings.transcript import assemble, segments_of_window
@@ -25,20 +24,7 @@ from tercet.results import Progress, Transcript
 from tercet.text.tokenizer import Tokenizer
 
 UNDETERMINED = "und"  # ISO 639-2: nobody spoke, so there was no language to detect
-MEL_PADDING = (
-    0.0  # in log-mel units, behind the sound: openai-whisper's transcribe() and faster-whisper
-)
-_STATES_PER_S = 50
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One encoded window, waiting for its batch."""
-
-    job: Job
-    part: Part
-    states: Array
-    language: str
+_LOOKAHEAD = 2  # batches of encoded windows to choose from
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +56,9 @@ class ParallelListener:
             mel_floor=settings.mel_floor,
             n_mels=encoder.geometry.n_mels,
         )
-        self._jobs: list[Job] = []  # not finished yet
-        self._waiting: list[_Row] = []
+        self._jobs: dict[int, Job] = {}  # not finished yet, by their track's identity
+        self._waiting: list[Row] = []  # oldest first
+        self._size = 1 if settings.is_live else settings.batch_size  # of the next batch
         self._ended_s: dict[int, float] = {}  # by source: the length of its finished tracks
 
     def listen(self, sources: Sequence[AudioSource]) -> Iterator[Piece]:
@@ -81,77 +68,84 @@ class ParallelListener:
             Cancelled: the caller's `should_cancel` said so.
             EngineError: the engine failed.
         """
-        for index, source in enumerate(sources):
-            try:
-                for track in self._opening.tracks(source, index):
-                    for _ in self._read(track):
-                        yield from self._finished()
-            except (AudioError, OptionError) as error:
-                # The source's fault. What goes wrong in the engine is nobody's in particular, and goes up.
-                self._forget(index)
-                yield Piece(index, error=error)
-        self._decode()
-        yield from self._finished()
+        size = self._settings.batch_size
+        events = hear(sources, self._opening, self._encoder, self._settings.vad)
+        if not self._settings.overlap:
+            yield from self._decode_all(events, size * _LOOKAHEAD)
+            return
+        # Windows are encoded while earlier ones are decoded. A window's sound and states are all that waits.
+        ahead = Ahead(events, limit=size)
+        try:
+            yield from self._decode_all(ahead, size * _LOOKAHEAD)
+        finally:
+            ahead.close()
+
+    def _decode_all(self, events: Iterable[Event], lookahead: int) -> Iterator[Piece]:
+        """Take what is heard; decode a batch when as many wait as are worth waiting for."""
+        for event in events:
+            self._check_cancel()
+            if isinstance(event, Failed):
+                if self._settings.is_live:  # what was heard before the fault is handed out
+                    while self._waiting:
+                        self._decode()
+                    yield from self._finished()
+                self._forget(event.source_index)
+                yield Piece(event.source_index, error=event.error)
+                continue
+            self._note(event)
+            is_more_ready = not isinstance(events, Ahead) or events.is_ready
+            enough = lookahead if is_more_ready and not self._settings.is_live else self._size
+            while len(self._waiting) >= enough:
+                self._decode()
+            yield from self._finished()
+        while self._waiting:
+            self._decode()
+            yield from self._finished()
+
+    def _note(self, event: Opened | Heard | Ended) -> None:
+        track = event.track
+        if isinstance(event, Opened):
+            self._jobs[id(track)] = Job(track, self._settings.decode.language)
+            return
+        job = self._jobs[id(track)]
+        if isinstance(event, Ended):
+            job.is_read = True
+            return
+        # All are in their places before any is decoded.
+        job.parts.extend(part for part, _ in event.parts)
+        self._waiting += [
+            Row(job, part, states) for part, states in event.parts if states is not None
+        ]
 
     def _forget(self, source_index: int) -> None:
-        self._jobs = [job for job in self._jobs if job.track.source_index != source_index]
+        self._jobs = {
+            key: job for key, job in self._jobs.items() if job.track.source_index != source_index
+        }
         self._waiting = [row for row in self._waiting if row.job.track.source_index != source_index]
 
-    def _read(self, track: Track) -> Iterator[None]:
-        """Encode a track's windows; yields whenever something may have become finished."""
-        job = Job(track, self._settings.decode.language)
-        self._jobs.append(job)
-        previous: Window | None = None
-        for window in track.windows:
-            self._check_cancel()
-            bridge = None if previous is None else bridge_between(previous, window)
-            # Both are in their places before either is decoded.
-            heard = [(Part.of(window, self._settings.vad), window)]
-            if bridge is not None:
-                heard.insert(0, (Part.of(bridge, self._settings.vad, is_bridge=True), bridge))
-            job.parts.extend(part for part, _ in heard)
-            for part, its_window in heard:
-                if its_window.has_speech:
-                    self._encode(job, part, its_window)
-            previous = window
-            yield
-        job.is_read = True
-        yield
-
-    def _encode(self, job: Job, part: Part, window: Window) -> None:
-        """Encode a window and let it wait for its batch; decode the batch once it is full."""
-        n_mels, floor_max = self._encoder.geometry.n_mels, job.track.floor_max
-        mel = log_mel(window.samples, n_mels=n_mels, pad_value=MEL_PADDING, floor_max=floor_max)
-        real_frames = -(-window.samples.size * _STATES_PER_S // RATE_HZ)
-        states = self._encoder.encode(mel, real_frames=real_frames).states
-        if job.language is None:
-            (probabilities,) = detect_languages(self._decoder, states[None], self._tokenizer)
-            job.language = max(probabilities, key=probabilities.__getitem__)
-            job.language_probability = probabilities[job.language]
-        self._waiting.append(_Row(job, part, states, job.language))
-        if len(self._waiting) >= self._settings.batch_size:
-            self._decode()
-
     def _decode(self) -> None:
-        """Decode what waits, as one batch."""
-        rows, self._waiting = self._waiting, []
-        if not rows:
-            return
+        """Decode a batch of what waits."""
         self._check_cancel()
-        xp = array_namespace(rows[0].states)
+        rows = choose(self._waiting, self._size)
+        self._size = min(2 * self._size, self._settings.batch_size)
+        self._waiting = [row for row in self._waiting if not any(row is each for each in rows)]
         outcomes = decode_with_fallback(
             self._decoder,
-            xp.stack([row.states for row in rows]),
+            Projections(self._decoder, [row.states for row in rows]),
             self._tokenizer,
             self._settings.decode,
             self._settings.policy,
-            languages=[row.language for row in rows],
+            languages=[row.job.language for row in rows],
+            leaders=leaders(rows),
             # A row's chances follow from its place in its own recording, never from the batch.
             row_keys=[row.part.start for row in rows],
             seed=self._settings.seed,
             hear_until_s=[row.part.hear_until_s for row in rows],
         )
         for row, outcome in zip(rows, outcomes, strict=True):
+            if row.job.language is None:
+                row.job.language = outcome.decoded.language
+                row.job.language_probability = outcome.decoded.language_probability
             self._take(row.part, outcome)
 
     def _take(self, part: Part, outcome: Outcome) -> None:
@@ -172,7 +166,7 @@ class ParallelListener:
 
     def _finished(self) -> Iterator[Piece]:
         """Whatever nothing can change any more, track by track; finished tracks leave the list."""
-        for job in list(self._jobs):
+        for job in list(self._jobs.values()):
             text_language = job.language or ""
             if self._settings.decode.task == "translate":
                 text_language = "en"
@@ -181,7 +175,7 @@ class ParallelListener:
                 self._report(job.track)
                 yield self._piece(job, part)
             if job.is_finished:
-                self._jobs.remove(job)
+                del self._jobs[id(job.track)]
                 track = job.track
                 ended_s = self._ended_s.get(track.source_index, 0.0)
                 self._ended_s[track.source_index] = ended_s + job.heard_s
@@ -204,7 +198,7 @@ class ParallelListener:
         if self._settings.on_progress is None:
             return
         index = track.source_index
-        open_s = sum(job.heard_s for job in self._jobs if job.track.source_index == index)
+        open_s = sum(job.heard_s for job in self._jobs.values() if job.track.source_index == index)
         done_s = (self._ended_s.get(index, 0.0) + open_s) / track.n_tracks
         # A header may understate the length.
         total_s = None if track.duration_s is None else max(track.duration_s, done_s)

@@ -27,6 +27,8 @@ class ListenSettings:
     mel_floor: MelFloor
     channel: Channel
     sampling_rate: int | None
+    overlap: bool = True  # encode in one thread while another decodes
+    is_live: bool = False  # somebody waits for the first words: begin with small batches
     on_progress: Callable[[Progress], None] | None = None
     should_cancel: Callable[[], bool] | None = None
 

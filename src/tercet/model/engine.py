@@ -4,12 +4,21 @@ Arrays that come out are torch tensors on the engine's device, float32. Nothing 
 here.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tercet.checkpoint.arrays import Checkpoint
 from tercet.checkpoint.geometry import Geometry
+from tercet.engine.checks import (
+    check_reorder,
+    check_roll_back,
+    check_states,
+    check_step,
+    encoder_frames,
+)
 from tercet.engine.protocol import Encoded
 from tercet.errors import EngineError
 from tercet.model.cache import RaggedCache
@@ -17,6 +26,7 @@ from tercet.model.decoder import TextDecoder
 from tercet.model.encoder import AudioEncoder
 
 FRAMES_PER_TAP = 20  # 0.4 s of 20 ms states
+KeysValues = list[tuple[Tensor, Tensor]]  # of each layer, [rows, heads, frames, head width]
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -44,10 +54,7 @@ class TorchEncoder:
         Raises:
             EngineError: `mel` has another shape, or `real_frames` does not lie inside.
         """
-        frames = _frames_of(mel, self.geometry)
-        real = frames if real_frames is None else int(real_frames)
-        if not 1 <= real <= frames:
-            raise EngineError(f"real_frames is {real}; this window has 1..{frames}")
+        _, real = encoder_frames(mel, real_frames, self.geometry)
         weight = self.module.conv1.weight
         x = torch.as_tensor(np.ascontiguousarray(mel)).to(weight.device, weight.dtype)[None]
         means = []
@@ -80,21 +87,21 @@ class TorchDecoder:
         self.alignment_heads = alignment_heads or default_alignment_heads(geometry)
 
     @torch.no_grad()
-    def open(self, states: Tensor, *, align: bool = False) -> "TorchSession":
-        """Start a session over `states` [rows, frames, width].
+    def project(self, states: Tensor) -> KeysValues:
+        """Keys and values of cross-attention for one window's `states` [frames, width].
 
         Raises:
             EngineError: `states` have another shape.
         """
         weight = self.module.embed_tokens.weight
         states = torch.as_tensor(states).to(weight.device, weight.dtype)
-        if states.ndim != 3 or states.shape[2] != self.geometry.width or not states.shape[1]:
-            raise EngineError(
-                f"states have shape {list(states.shape)}; the decoder needs "
-                f"[rows, frames, {self.geometry.width}]"
-            )
+        check_states(states.shape, self.geometry)
+        return self.module.cross_keys_values(states[None])
+
+    def open(self, windows: Sequence[KeysValues], *, align: bool = False) -> "TorchSession":
+        """Start a session, one row for each of `windows`."""
         return TorchSession(
-            self.module, self.geometry, states, self.alignment_heads if align else ()
+            self.module, self.geometry, windows, self.alignment_heads if align else ()
         )
 
 
@@ -105,18 +112,21 @@ class TorchSession:
         self,
         module: TextDecoder,
         geometry: Geometry,
-        states: Tensor,
+        windows: Sequence[KeysValues],
         alignment_heads: tuple[tuple[int, int], ...],
     ) -> None:
-        """Compute cross-attention's keys and values; no heads mean no alignment."""
+        """Start with empty rows, one per window; no heads mean no alignment."""
         self._module = module
         self._limit = geometry.n_text_ctx
-        self._cross = module.cross_keys_values(states)
+        self._cross = [
+            (torch.cat([key for key, _ in layer]), torch.cat([value for _, value in layer]))
+            for layer in zip(*windows, strict=True)
+        ]
         keys = self._cross[0][0]
         self._cache = RaggedCache(len(self._cross), keys[:, :, :0])
-        self._voices = np.arange(len(states))  # which of the opened states each row hears
+        self._voices = np.arange(len(windows))  # which of the opened windows each row hears
         self._heads = alignment_heads
-        self._seen = states.new_zeros(
+        self._seen = keys.new_zeros(
             (keys.shape[0], len(alignment_heads), 0, keys.shape[2]), dtype=torch.float32
         )
 
@@ -145,12 +155,10 @@ class TorchSession:
                 fit.
         """
         tokens = np.asarray(tokens, np.int64)
-        if tokens.ndim != 2 or len(tokens) != self.rows or not tokens.shape[1]:
-            raise EngineError(f"tokens have shape {list(tokens.shape)}; needed: [{self.rows}, 1..]")
-        n = tokens.shape[1]
+        n = tokens.shape[-1]
         counts = np.full(self.rows, n) if counts is None else np.asarray(counts, np.int64)
         keep = counts[:, None] - 1 if keep is None else np.asarray(keep, np.int64)
-        self._check(n, counts, keep)
+        check_step(tokens, counts, keep, self._cache.lengths, self._limit)
         device = self._module.embed_tokens.weight.device
         watched = frozenset(layer for layer, _ in self._heads)
         hidden, seen = self._module.run(
@@ -170,9 +178,7 @@ class TorchSession:
             EngineError: a row is shorter than that already.
         """
         lengths = np.asarray(lengths, np.int64)
-        old = self._cache.lengths
-        if lengths.shape != old.shape or np.any(lengths < 0) or np.any(lengths > old):
-            raise EngineError(f"roll back: rows of {old.tolist()} tokens to {lengths.tolist()}")
+        check_roll_back(lengths, self._cache.lengths)
         self._cache.lengths = lengths.copy()
 
     @torch.no_grad()
@@ -183,8 +189,7 @@ class TorchSession:
             EngineError: there is no such row.
         """
         rows = np.asarray(rows, np.int64)
-        if rows.ndim != 1 or np.any(rows < 0) or np.any(rows >= self.rows):
-            raise EngineError(f"cannot reorder {self.rows} rows to {rows.tolist()}")
+        check_reorder(rows, self.rows)
         if np.array_equal(rows, np.arange(self.rows)):
             return
         self._cache.reorder(rows)
@@ -212,18 +217,6 @@ class TorchSession:
         lengths = torch.from_numpy(self._cache.lengths).to(self._seen.device)
         real = torch.arange(tokens, device=self._seen.device) < lengths[:, None]
         return self._seen[:, :, :tokens] * real[:, None, :, None]
-
-    def _check(self, n: int, counts: np.ndarray, keep: np.ndarray) -> None:
-        if counts.shape != (self.rows,) or np.any(counts < 1) or np.any(counts > n):
-            raise EngineError(f"counts are {counts.tolist()}; needed: {self.rows} of 1..{n}")
-        if keep.ndim != 2 or len(keep) != self.rows or np.any(keep < 0) or np.any(keep >= n):
-            raise EngineError(f"keep has positions outside this step's 0..{n - 1}, or other rows")
-        if np.any(self._cache.lengths + counts > self._limit):
-            longest = int((self._cache.lengths + counts).max())
-            raise EngineError(
-                f"{longest} tokens in a row; the model's text context is {self._limit}. "
-                "Shorten the prompt, or stop earlier"
-            )
 
     def _remember(self, seen: dict[int, Tensor], n: int) -> None:
         """Store the chosen heads' weights behind each row's length (not moved yet)."""
@@ -310,17 +303,6 @@ def _dtype(name: str) -> torch.dtype:
     if name not in _DTYPES:
         raise EngineError(f"dtype {name!r}: the torch engine has {', '.join(_DTYPES)}")
     return _DTYPES[name]
-
-
-def _frames_of(mel: np.ndarray, geometry: Geometry) -> int:
-    columns = mel.shape[-1]
-    longest = 2 * geometry.n_audio_ctx
-    if mel.ndim != 2 or len(mel) != geometry.n_mels or columns % 2 or not 2 <= columns <= longest:
-        raise EngineError(
-            f"log-mel has shape {list(mel.shape)}; this model needs [{geometry.n_mels}, columns], "
-            f"columns even and at most {longest}"
-        )
-    return int(columns) // 2
 
 
 def _tap(block: Tensor, real: int) -> Tensor:

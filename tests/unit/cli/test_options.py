@@ -25,6 +25,7 @@ def options(**texts: str) -> ListenOptions:
 @pytest.mark.option("--engine")
 @pytest.mark.option("--threads")
 @pytest.mark.option("--batch_size")
+@pytest.mark.option("--offline")
 @pytest.mark.option("--channel")
 @pytest.mark.option("--mel_floor")
 @pytest.mark.option("--task")
@@ -55,6 +56,7 @@ def options(**texts: str) -> ListenOptions:
         ("--engine", "torch", "engine", "torch"),
         ("--threads", "3", "threads", 3),
         ("--batch_size", "4", "batch_size", 4),
+        ("--offline", "True", "offline", True),
         ("--channel", "each", "channel", "each"),
         ("--channel", "1", "channel", 1),
         ("--mel_floor", "file", "mel_floor", "file"),
@@ -114,6 +116,7 @@ def test_what_the_model_is_told_when_nothing_is_said(
         "engine": "auto",
         "threads": None,
         "batch_size": 8,
+        "offline": None,
         "language": None,
         "task": "transcribe",
         "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
@@ -217,7 +220,7 @@ def test_voice_activity_without_the_filter_is_an_error() -> None:
 def test_the_settings_of_a_result_hold_all_that_the_text_depends_on() -> None:
     apart = {
         "files", "output_format", "output_dir", "resume", "verbose", "quiet", "threads",
-        "batch_size", "temperature_increment_on_fallback",
+        "batch_size", "temperature_increment_on_fallback", "offline",
     }  # fmt: skip
     everything = {field.name for field in fields(ListenOptions)}
     vad = {name for name in everything if name.startswith("vad_") and name != "vad_filter"}

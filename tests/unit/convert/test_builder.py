@@ -7,7 +7,8 @@ import onnx
 import pytest
 
 from tercet.convert.builder import Graph, GraphBuilder
-from tercet.convert.decoder import cross_graph, decoder_graph
+from tercet.convert.cross import cross_graph
+from tercet.convert.decoder import decoder_graph
 from tercet.convert.encoder import encoder_graph
 from tercet.convert.layers import Precision
 from tercet.engine.onnx import INT8, open_graph
@@ -58,7 +59,7 @@ def test_graphs_of_whisper_hold_no_weights(random_checkpoint, small_geometry, pr
     checkpoint = random_checkpoint(small_geometry)
     for graph in (
         encoder_graph(checkpoint, precision, taps=True),
-        cross_graph(checkpoint, precision.attention),
+        cross_graph(checkpoint, precision),
         decoder_graph(checkpoint, precision, alignment_heads=((0, 1),)),
     ):
         model = onnx.load_from_string(graph.model)

@@ -83,8 +83,11 @@ class ScriptedDecoder:
             n_text_ctx=self.n_text_ctx,
         )
 
-    def open(self, states, *, align=False):
-        voices = [int(row[0, 0]) for row in states]
+    def project(self, states):
+        return int(states[0, 0])
+
+    def open(self, windows, *, align=False):
+        voices = list(windows)
         return ScriptedSession(self, voices, [[] for _ in voices])
 
 
@@ -116,8 +119,8 @@ def script_scores():
 
 @pytest.fixture(scope="session")
 def voices():
-    """`voices(0, 2)`: states of rows 0 and 2."""
-    return lambda *rows: np.tile(np.array(rows, dtype=np.float32)[:, None, None], (1, 5, 4))
+    """`voices(0, 2)`: windows of rows 0 and 2, as the scripted decoder projects them."""
+    return lambda *rows: list(rows)
 
 
 @pytest.fixture(params=["numpy", "torch"])

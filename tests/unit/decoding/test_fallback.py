@@ -1,5 +1,6 @@
 """When a text is tried again, and when it is dropped."""
 
+import numpy as np
 import pytest
 
 from tercet.decoding.fallback import (
@@ -101,9 +102,9 @@ def run(scripted_decoder, script_scores, voices, tokenizer):
         )
         real_open = decoder.open
 
-        def open_counted(states, **arguments):
-            opened.append([int(row[0, 0]) for row in states])
-            return real_open(states, **arguments)
+        def open_counted(windows, **arguments):
+            opened.append(list(windows))
+            return real_open(windows, **arguments)
 
         decoder.open = open_counted
         outcomes = decode_with_fallback(
@@ -161,3 +162,42 @@ def test_an_outcome_does_not_depend_on_the_other_rows(run):
     for (row, text), outcome in zip(texts.items(), together, strict=True):
         assert [outcome] == run({row: text}, (0.0, 1.0, 2.0), scale=0.3)[0]
     assert len({outcome.attempts for outcome in together}) > 1
+
+
+def test_a_later_attempt_keeps_the_language_and_how_sure_it_was_at_first(
+    scripted_decoder, script_scores, voices, tokenizer
+):
+    """Rows 0 and 1 are of one recording, whose language row 1 tells; row 2 is of another."""
+    texts = {0: REPEATED, 1: FINE, 2: REPEATED}
+    write = script_scores(texts, tokenizer)
+    fed = []
+
+    def scores(row, history):
+        logits = write(row, history)
+        if history == [tokenizer.sot]:  # at each attempt, everybody hears something else
+            n_attempts = len(decoder.steps) - decoder.steps.count((2, 1))
+            heard = ("haw", "de", "fr")[row] if n_attempts == 1 else "zh"
+            logits[tokenizer.language_ids[heard]] = 2.0 + row
+        if len(history) == 2:
+            fed.append((row, history[-1]))
+        return logits
+
+    decoder = scripted_decoder(scores)
+    found = decode_with_fallback(
+        decoder,
+        voices(0, 1, 2),
+        tokenizer,
+        DecodeOptions(),
+        FallbackPolicy(temperatures=(0.0, 0.1)),
+        languages=[None] * 3,
+        leaders=[1, 1, 2],
+        row_keys=range(3),
+        seed=0,
+    )
+    shares = [np.exp(2.0 + n) / (np.exp(2.0 + n) + 98) for n in (1, 1, 2)]
+    assert [2, 1, 2] == [outcome.attempts for outcome in found]
+    assert ["de", "de", "fr"] == [outcome.decoded.language for outcome in found]
+    probabilities = [outcome.decoded.language_probability for outcome in found]
+    assert shares == pytest.approx(probabilities)
+    german, french = tokenizer.language_ids["de"], tokenizer.language_ids["fr"]
+    assert [(0, german), (1, german), (2, french), (0, german), (2, french)] == fed

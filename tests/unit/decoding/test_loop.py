@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tercet.decoding.loop import compression_ratio, decode
 from tercet.decoding.options import DecodeOptions
@@ -32,9 +34,11 @@ def test_each_row_gives_its_own_text(run):
     assert ["w300 w301", "w400"] == [row.text for row in found[:2]]
 
 
-def test_the_whole_start_sequence_is_fed_in_one_step(run):
-    _, decoder = run({0: HELLO})
-    assert [(1, 3), (1, 1), (1, 1), (1, 1), (1, 1)] == decoder.steps
+def test_the_start_sequence_is_fed_token_by_token(run):
+    """So that a row's arithmetic does not depend on how many rows there are."""
+    _, decoder = run({0: HELLO, 1: HELLO})
+    start, text = 3, len(HELLO)
+    assert [(2, 1)] * (start + text) == decoder.steps
 
 
 def test_no_batch_is_no_work(run, voices):
@@ -56,7 +60,7 @@ def test_language_task_and_timestamps_stand_in_the_start_sequence(
     (found,) = decode(scripted_decoder(scores), voices(0), tokenizer, options, languages=["de"])
     german = tokenizer.language_ids["de"]
     wanted = [tokenizer.sot, german, tokenizer.translate, tokenizer.no_timestamps]
-    assert [wanted[:1], wanted] == seen
+    assert [wanted[:1], wanted[:2], wanted[:3], wanted] == seen
     assert ("de", ()) == (found.language, found.tokens)
 
 
@@ -114,7 +118,7 @@ def test_the_context_bounds_the_text_even_where_more_is_allowed(run):
 def test_a_prompt_goes_before_the_start_and_is_no_part_of_the_text(run, tokenizer):
     found, decoder = run({0: HELLO, 1: HELLO}, prompts=[[300, 301], []])
     assert [tuple(HELLO)] * 2 == [row.tokens for row in found]
-    assert (2, 6) == decoder.steps[0]
+    assert [(2, 4), (2, 1)] == decoder.steps[:2]  # with <|startofprev|> and <|startoftranscript|>
 
 
 def test_of_a_long_prompt_the_end_is_kept(scripted_decoder, script_scores, voices, tokenizer):
@@ -136,17 +140,40 @@ def test_a_row_with_a_long_prompt_stops_at_the_context_and_the_others_go_on(run)
     found, decoder = run(texts, DecodeOptions(max_tokens=15), n_text_ctx=18, prompts=prompts)
     assert [18 - 12 + 1, 15, 15, 15, 15] == [len(row.tokens) for row in found]
     assert found[0].tokens == found[1].tokens[:7]
-    # One of five need not leave, but a full row cannot idle.
-    assert [[1, 2, 3, 4]] == decoder.reorders
+    assert [[4, 1, 2, 3]] == decoder.reorders
 
 
-def test_finished_rows_leave_the_session_once_a_quarter_of_it_idles(run):
+def test_finished_rows_leave_at_once_and_the_last_ones_take_their_places(run):
     short, long = [BEGIN, 300, BEGIN + 5], [BEGIN, *range(300, 310), BEGIN + 5]
     found, decoder = run({0: long, 1: short, 2: long, 3: long})
-    assert [[0, 2, 3]] == decoder.reorders
+    assert [[0, 3, 2]] == decoder.reorders
     assert [tuple(long), tuple(short), tuple(long), tuple(long)] == [row.tokens for row in found]
-    _, decoder = run({0: long, 1: short, 2: long, 3: long, 4: long})
+    _, decoder = run({0: short, 1: long, 2: short, 3: long, 4: long})
+    assert [[4, 1, 3]] == decoder.reorders
+    _, decoder = run({0: long, 1: short, 2: short})
+    assert [[0]] == decoder.reorders
+    _, decoder = run({0: long, 1: long})
     assert [] == decoder.reorders
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=7))
+def test_no_step_is_taken_for_a_finished_row(
+    lengths, scripted_decoder, script_scores, voices, tokenizer
+):
+    texts = {n: [BEGIN, *range(300, 300 + m), BEGIN + 5] for n, m in enumerate(lengths)}
+    decoder = scripted_decoder(script_scores(texts, tokenizer))
+    found = decode(
+        decoder, voices(*texts), tokenizer, DecodeOptions(), languages=["en"] * len(texts)
+    )
+    assert [tuple(text) for text in texts.values()] == [row.tokens for row in found]
+    # Each token but the end is fed once, after the start sequence of three.
+    fed = [sum(len(text) > i for text in texts.values()) for i in range(max(lengths) + 2)]
+    assert [(n, 1) for n in [len(texts)] * 3 + fed] == decoder.steps
+    for order in decoder.reorders:  # whoever moves comes from behind: nothing is overwritten
+        assert all(old == seat or old >= len(order) for seat, old in enumerate(order))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 30.0])
@@ -187,3 +214,89 @@ def test_an_english_model_starts_with_one_mark(
     (found,) = decode(decoder, voices(0), english, DecodeOptions(), languages=["en"])
     assert tuple(text) == found.tokens
     assert (1, 1) == decoder.steps[0]
+
+
+HEARD = {0: "haw", 1: "de", 2: "fr", 3: "en"}  # by the window itself
+SAID = {"haw": 400, "de": 500, "fr": 600, "en": 700}  # the word in that language
+
+
+@pytest.fixture
+def polyglot(scripted_decoder, tokenizer, to_library):
+    """Windows that sound like one language each, and are written in the language they are told."""
+    word_of = {tokenizer.language_ids[code]: word for code, word in SAID.items()}
+
+    def scores(voice, history):
+        logits = np.zeros(51865, dtype=np.float32)
+        after = history[history.index(tokenizer.sot) + 1 :]
+        if not after:
+            logits[tokenizer.language_ids[HEARD[voice]]] = 3.0 + voice
+        elif len(after) >= 2:
+            text = [BEGIN, word_of[after[0]] + voice, BEGIN + 9, tokenizer.eot]
+            logits[text[len(after) - 2]] = 30.0
+        return logits
+
+    return scripted_decoder(scores, convert=to_library)
+
+
+def share_of(voice):
+    """A logit of 3 + voice among 98 others of 0."""
+    return float(np.exp(3.0 + voice) / (np.exp(3.0 + voice) + 98))
+
+
+def test_a_language_that_is_not_given_is_heard_on_the_way(polyglot, voices, tokenizer):
+    options = DecodeOptions()
+    found = decode(polyglot, voices(1, 2), tokenizer, options, languages=[None, None])
+    assert ["de", "fr"] == [row.language for row in found]
+    assert [(BEGIN, 501, BEGIN + 9), (BEGIN, 602, BEGIN + 9)] == [row.tokens for row in found]
+    probabilities = [row.language_probability for row in found]
+    assert [share_of(1), share_of(2)] == pytest.approx(probabilities)
+    # As many steps as with languages given.
+    n_steps = len(polyglot.steps)
+    decode(polyglot, voices(1, 2), tokenizer, options, languages=["de", "fr"])
+    assert 2 * n_steps == len(polyglot.steps)
+
+
+def test_a_leaders_window_tells_its_recordings_language(polyglot, voices, tokenizer):
+    """Two recordings, mixed; in neither the leader comes first."""
+    found = decode(
+        polyglot,
+        voices(0, 3, 1, 2),
+        tokenizer,
+        DecodeOptions(),
+        languages=[None] * 4,
+        leaders=[2, 3, 2, 3],
+    )
+    assert ["de", "fr", "de", "fr"] == [row.language for row in found]
+    assert [500, 603, 501, 602] == [row.tokens[1] for row in found]
+    wanted = [share_of(voice) for voice in (1, 2, 1, 2)]
+    assert wanted == pytest.approx([row.language_probability for row in found])
+
+
+def test_a_given_language_is_neither_detected_nor_judged(polyglot, voices, tokenizer):
+    found = decode(
+        polyglot,
+        voices(0, 1, 2),
+        tokenizer,
+        DecodeOptions(),
+        languages=["en", None, "de"],
+        leaders=[1, 2, 0],
+    )
+    assert ["en", "fr", "de"] == [row.language for row in found]
+    assert [None, pytest.approx(share_of(2)), None] == [row.language_probability for row in found]
+
+
+def test_behind_a_prompt_the_language_is_heard_at_the_start_mark(polyglot, voices, tokenizer):
+    prompts = [[300, 301, 302], []]
+    options = DecodeOptions()
+    found = decode(
+        polyglot, voices(1, 2), tokenizer, options, languages=[None] * 2, prompts=prompts
+    )
+    assert [("de", 501), ("fr", 602)] == [(row.language, row.tokens[1]) for row in found]
+    assert [(2, 5), (2, 1), (2, 1)] == polyglot.steps[:3]
+
+
+def test_an_english_model_hears_english(scripted_decoder, script_scores, voices, byte_tokenizer):
+    english = byte_tokenizer(51864)
+    decoder = scripted_decoder(script_scores({0: []}, english), vocab_size=51864)
+    (found,) = decode(decoder, voices(0), english, DecodeOptions(), languages=[None])
+    assert ("en", 1.0) == (found.language, found.language_probability)

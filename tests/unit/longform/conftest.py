@@ -1,7 +1,8 @@
 """A model that computes nothing: what it writes about a window is a name for that window's sound."""
 
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,17 +48,21 @@ class FakeEncoder:
 
 @dataclass
 class FakeDecoder:
-    """Writes `write(voice)` with near certainty; asked for a language, it says `language`."""
+    """Writes `write(voice)` with near certainty; asked for a language, it names the voice's."""
 
     tokenizer: Tokenizer
     write: Write = one_word
     language: str = "de"
+    languages: dict[int, str] = field(default_factory=dict)  # of voices that say another one
     opened: list[int] = field(default_factory=list)  # rows of every session, in order
     geometry: Geometry = GEOMETRY
 
-    def open(self, states: np.ndarray, *, align: bool = False) -> "FakeSession":
-        self.opened.append(len(states))
-        return FakeSession(self, [int(row[0, 0]) for row in states], [[] for _ in states])
+    def project(self, states: np.ndarray) -> int:
+        return int(states[0, 0])
+
+    def open(self, windows: Sequence[int], *, align: bool = False) -> "FakeSession":
+        self.opened.append(len(windows))
+        return FakeSession(self, list(windows), [[] for _ in windows])
 
 
 @dataclass
@@ -89,7 +94,8 @@ class FakeSession:
         """After the start sequence of three comes the text, then the end."""
         tokenizer = self.decoder.tokenizer
         if n_seen == 1:
-            return tokenizer.language_ids[self.decoder.language]
+            voice = self.voices[row]
+            return tokenizer.language_ids[self.decoder.languages.get(voice, self.decoder.language)]
         text = self.decoder.write(self.voices[row], tokenizer)
         place = n_seen - 3
         return text[place] if 0 <= place < len(text) else tokenizer.eot
@@ -114,16 +120,21 @@ class Fake:
 
 @pytest.fixture
 def fake(byte_tokenizer) -> Callable[..., Fake]:
-    """`fake(batch_size=4, write=one_word)`: a model over the engine above, and the engine."""
+    """`fake(batch_size=4, write=one_word, overlap=True)`: a model over the engine above, and the engine."""
 
-    def make(batch_size: int = 4, write: Write = one_word) -> Fake:
+    def make(batch_size: int = 4, write: Write = one_word, *, overlap: bool = True) -> Fake:
         tokenizer = byte_tokenizer(GEOMETRY.vocab_size)
         encoder, decoder = FakeEncoder(), FakeDecoder(tokenizer, write)
-        return Fake(
-            Model("fake", encoder, decoder, tokenizer, batch_size=batch_size), encoder, decoder
-        )
+        model = Model("fake", encoder, decoder, tokenizer, batch_size=batch_size, overlap=overlap)
+        return Fake(model, encoder, decoder)
 
     return make
+
+
+@pytest.fixture
+def working_ahead() -> Callable[[], list[threading.Thread]]:
+    """`working_ahead()`: the threads that are encoding ahead of somebody."""
+    return lambda: [thread for thread in threading.enumerate() if thread.name == "tercet-ahead"]
 
 
 @pytest.fixture

@@ -125,16 +125,22 @@ def heard_until_it_fails(parts, error: type[Exception]) -> tuple[list, str]:
     pytest.fail("it did not raise")
 
 
-def test_a_stream_that_fails_midway_gives_what_came_before(fake, noise, paused) -> None:
-    cut_in_pauses = Breaking(wav_bytes(paused(3)), until=70 * 32000)
-    stream = fake(1).model.stream(cut_in_pauses, **HEAR_ALL)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_stream_that_fails_midway_gives_what_came_before(fake, noise, paused, overlap) -> None:
+    content = wav_bytes(paused(6))
+    whole = list(fake(1).model.stream(content, **HEAR_ALL))
+    hearing = fake(1, overlap=overlap)
+    stream = hearing.model.stream(Breaking(content, until=150 * 32000), **HEAR_ALL)
     heard, message = heard_until_it_fails(stream, AudioError)
-    assert 1 == len(heard)
+    n_read = len(hearing.encoder.calls)
+    assert 3 <= n_read < 6
+    assert len(heard) in (n_read - 1, n_read)  # the last one may still wait for company
+    assert whole[: len(heard)] == heard
     assert message.startswith("<file>: cannot be read")
     assert "\n" not in message
     # Behind a seam, nothing is sure before the next window has come.
     cut_in_seams = Breaking(wav_bytes(noise(84)), until=50 * 32000)
-    stream = fake(1).model.stream(cut_in_seams, **HEAR_ALL)
+    stream = fake(1, overlap=overlap).model.stream(cut_in_seams, **HEAR_ALL)
     assert [] == heard_until_it_fails(stream, AudioError)[0]
 
 
@@ -232,7 +238,7 @@ def test_the_language_is_that_of_the_first_window_with_speech(fake, paused) -> N
     heard = hearing.model.transcribe(paused(3), vad_filter=False)
     assert "de" == heard.language
     assert heard.language_probability == pytest.approx(1.0)
-    assert [1, 3] == hearing.decoder.opened  # detected once, then one batch
+    assert [3] == hearing.decoder.opened  # detected on the way
     given = fake().model.transcribe(paused(1), vad_filter=False, language="French")
     assert ("fr", None) == (given.language, given.language_probability)
 
@@ -244,22 +250,26 @@ def test_real_frames_are_those_with_sound(fake, noise) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
-def test_the_caller_can_stop_it(fake, noise, after: int) -> None:
+@pytest.mark.parametrize("overlap", [False, True])
+def test_the_caller_can_stop_it(fake, noise, working_ahead, after: int, overlap: bool) -> None:
     asked = []
 
     def should_cancel() -> bool:
         asked.append(True)
         return len(asked) > after
 
-    hearing = fake(batch_size=2)
+    hearing = fake(batch_size=2, overlap=overlap)
     with pytest.raises(Cancelled):
-        hearing.model.transcribe(noise(200), should_cancel=should_cancel, **HEAR_ALL)
-    assert len(hearing.encoder.calls) <= 2 * after
+        hearing.model.transcribe(noise(600), should_cancel=should_cancel, **HEAR_ALL)
+    # It is asked about each window that has been heard; a window brings a bridge along.
+    n_ahead = 2 * 2 + 1 if overlap else 0  # two batches, and the window that is being encoded
+    assert len(hearing.encoder.calls) <= 2 * (after + n_ahead)
     assert len(asked) == after + 1
+    assert [] == working_ahead()
 
 
 def test_what_is_finished_before_the_stop_is_handed_out(fake, paused) -> None:
-    hearing = fake(batch_size=1)
+    hearing = fake(batch_size=1, overlap=False)
     seen: list[Progress] = []
     outcomes = hearing.model.transcribe_many(
         [paused(1), paused(1, 5)],
@@ -269,6 +279,19 @@ def test_what_is_finished_before_the_stop_is_handed_out(fake, paused) -> None:
     )
     heard, _ = heard_until_it_fails(outcomes, Cancelled)
     assert [0] == [index for index, _ in heard]
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_stop_after_the_first_result_loses_only_what_was_not_finished(
+    fake, paused, overlap: bool
+) -> None:
+    heard: list[int] = []
+    outcomes = fake(batch_size=1, overlap=overlap).model.transcribe_many(
+        [paused(1), paused(9, 5)], should_cancel=lambda: bool(heard), **HEAR_ALL
+    )
+    with pytest.raises(Cancelled):
+        heard.extend(index for index, _ in outcomes)
+    assert [0] == heard
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
@@ -360,7 +383,10 @@ def test_a_long_recording_takes_no_more_memory_than_a_short_one(fake, noise) -> 
     assert peaks[8] < peaks[2] + minute_mib  # six minutes more of sound, not one of them held
 
 
-def test_results_come_as_they_are_finished(fake, paused) -> None:
+@pytest.mark.parametrize(("overlap", "n_ahead"), [(False, 2), (True, 5)])
+def test_results_come_as_they_are_finished(fake, paused, overlap: bool, n_ahead: int) -> None:
+    """With two batches of lookahead, and two more that are encoded meanwhile."""
+
     class Watched(io.BytesIO):
         was_read = False
 
@@ -368,15 +394,19 @@ def test_results_come_as_they_are_finished(fake, paused) -> None:
             self.was_read = True
             return super().read(size)
 
-    second = Watched(wav_bytes(paused(1, 5)))
-    outcomes = fake(batch_size=1).model.transcribe_many([paused(2), second], **HEAR_ALL)
+    rest = [Watched(wav_bytes(paused(1, 5))) for _ in range(8)]
+    model = fake(batch_size=1, overlap=overlap).model
+    outcomes = model.transcribe_many([paused(2), *rest], **HEAR_ALL)
     index, first = next(outcomes)
-    assert (0, 56.0, False) == (index, first.duration_s, second.was_read)
-    assert 1 == next(outcomes)[0]
-    assert second.was_read
+    assert (0, 56.0) == (index, first.duration_s)
+    assert n_ahead >= sum(source.was_read for source in rest)
+    assert list(range(1, 9)) == [index for index, _ in outcomes]
+    assert all(source.was_read for source in rest)
 
 
-def test_a_consumer_that_stops_early_leaves_the_model_as_it_was(fake, paused) -> None:
+def test_a_consumer_that_stops_early_leaves_the_model_as_it_was(
+    fake, paused, working_ahead
+) -> None:
     hearing = fake(batch_size=3)
     sources = [paused(2, 0), paused(2, 5), paused(2, 9)]
     expected = dict(fake(batch_size=3).model.transcribe_many(sources, **HEAR_ALL))
@@ -384,6 +414,7 @@ def test_a_consumer_that_stops_early_leaves_the_model_as_it_was(fake, paused) ->
         assert expected[index] == outcome
         break
     next(hearing.model.stream(sources[1], **HEAR_ALL))
+    assert [] == working_ahead()
     assert expected == dict(hearing.model.transcribe_many(sources, **HEAR_ALL))
 
 

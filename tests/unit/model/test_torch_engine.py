@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tercet.checkpoint.geometry import Geometry
+from tercet.engine.protocol import open_over
 from tercet.errors import EngineError
 from tercet.model import load_torch
 
@@ -38,7 +39,7 @@ def mel():
 @pytest.fixture
 def session(engine):
     states = torch.randn(2, 75, 16, generator=torch.Generator().manual_seed(0))
-    return engine[1].open(states)
+    return open_over(engine[1], states)
 
 
 def ids(*rows):
@@ -131,13 +132,25 @@ def test_calls_that_do_not_fit_are_errors(session, call, said):
         call(session)
 
 
-def test_states_of_another_width_are_an_error(engine):
-    with pytest.raises(EngineError, match=r"rows, frames, 16"):
-        engine[1].open(torch.zeros(75, 16))
+@pytest.mark.parametrize("shape", [(75, 15), (1, 75, 16), (16,), (0, 16)])
+def test_states_of_another_shape_are_an_error(engine, shape):
+    with pytest.raises(EngineError, match=r"needs \[frames, 16\]"):
+        engine[1].project(torch.zeros(shape))
+
+
+def test_windows_are_projected_once_and_opened_in_any_company(engine):
+    states = torch.randn(3, 75, 16, generator=torch.Generator().manual_seed(1))
+    one, two, three = (engine[1].project(each) for each in states)
+    tokens = ids([1, 2, 3], [4, 5, 6], [7, 8, 9])
+    together = engine[1].open([three, one, two]).step(tokens)
+    for row, window in enumerate((three, one, two)):
+        for _ in range(2):
+            alone = engine[1].open([window]).step(tokens[row : row + 1])
+            torch.testing.assert_close(alone[0], together[row])
 
 
 def test_by_default_the_upper_half_of_the_layers_aligns(engine):
-    session = engine[1].open(torch.zeros(1, 75, 16), align=True)
+    session = open_over(engine[1], torch.zeros(1, 75, 16), align=True)
     session.step(ids([1, 2, 3]))
     assert ((1, 0), (1, 1), (2, 0), (2, 1)) == engine[1].alignment_heads
     assert (1, 4, 3, 75) == tuple(session.alignment().shape)
@@ -156,9 +169,9 @@ def test_narrow_types_stay_near_float32_and_give_float32(random_checkpoint, engi
     assert torch.float32 == got.states.dtype
     error = (expected.states - got.states).norm() / expected.states.norm()
     assert 0 < float(error) < 0.05
-    logits = decoder.open(got.states[None]).step(ids([1, 2]))
+    logits = open_over(decoder, got.states[None]).step(ids([1, 2]))
     assert torch.float32 == logits.dtype
-    reference = engine[1].open(expected.states[None]).step(ids([1, 2]))
+    reference = open_over(engine[1], expected.states[None]).step(ids([1, 2]))
     assert 0 < float((logits - reference).norm() / reference.norm()) < 0.1
 
 

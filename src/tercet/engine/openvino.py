@@ -1,0 +1,146 @@
+"""OpenVINO for what runs once per window: the encoder, and the keys and values of cross-attention.
+
+Opens the same graphs as ONNX Runtime. On processors with AMX it multiplies in bfloat16, elsewhere in 8
+bits with a scale per row and block, or in float32.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from tercet import telemetry
+from tercet.checkpoint.arrays import Checkpoint
+from tercet.convert.builder import Graph
+from tercet.convert.cross import cross_graph
+from tercet.convert.encoder import encoder_graph
+from tercet.convert.export import write_graph
+from tercet.convert.layers import Precision
+from tercet.engine import availability
+from tercet.engine.graph_encoder import GraphEncoder
+from tercet.errors import EngineError
+
+if TYPE_CHECKING:
+    import openvino
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class OpenVinoGraph:
+    """`engine.protocol.OpenGraph` on OpenVINO's CPU plugin."""
+
+    def __init__(
+        self, graph: Graph, *, threads: int | None, arithmetic: str, usual: Shapes
+    ) -> None:
+        """Open a graph.
+
+        Args:
+            graph: Its model and weights.
+            threads: None means one per core.
+            arithmetic: "bf16" or "f32", for what is not multiplied in 8 bits.
+            usual: The inputs' usual shapes, for which a faster program is compiled at once; other shapes
+                share a slower one, compiled when the first of them comes.
+
+        Raises:
+            EngineError: OpenVINO is not installed, or refused the graph.
+        """
+        telemetry.switch_off()
+        try:
+            import openvino
+        except ModuleNotFoundError as fault:
+            raise availability.missing("openvino") from fault
+        self._core = openvino.Core()
+        self._settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": arithmetic,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            # Another engine's threads use the same cores meanwhile.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads is not None:
+            self._settings["INFERENCE_NUM_THREADS"] = threads
+        self._usual = {name: tuple(shape) for name, shape in usual.items()}
+        # OpenVINO maps the weights from their file, so that they are in memory once; the file may go when
+        # the programs are compiled.
+        self._folder = tempfile.TemporaryDirectory(prefix="tercet-", ignore_cleanup_errors=True)
+        try:
+            path = Path(self._folder.name, "graph.onnx")
+            write_graph(graph, path)
+            self._model = self._core.read_model(path)
+            # A value keeps the names that optimising gave it beside its own.
+            published = {each.name for each in onnx.load_from_string(graph.model).graph.output}
+            self._names = [(output.names & published).pop() for output in self._model.outputs]
+            self._request = self._compile(self._usual)
+        except Exception as fault:  # OpenVINO raises RuntimeError and its own types
+            raise _failure("could not open the model", fault) from fault
+        self._other: openvino.InferRequest | None = None
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `OpenGraph.run`."""
+        try:
+            request = self._request
+            if any(self._usual.get(name) != array.shape for name, array in inputs.items()):
+                self._other = self._other or self._compile(None)
+                request = self._other
+            request.infer(dict(inputs), share_inputs=True)
+            # Copies: the request's own memory is written again by the next window.
+            return {
+                name: np.array(request.get_output_tensor(i).data)
+                for i, name in enumerate(self._names)
+            }
+        except Exception as fault:  # OpenVINO raises RuntimeError and its own types
+            raise _failure("could not hear a window", fault) from fault
+
+    def _compile(self, shapes: Shapes | None) -> "openvino.InferRequest":
+        model = self._model
+        if shapes is not None:
+            model = model.clone()
+            model.reshape({name: list(shape) for name, shape in shapes.items()})
+        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+
+
+class OpenVinoEncoder(GraphEncoder):
+    """One window at a time."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        precision: Precision,
+        *,
+        threads: int | None,
+        taps: bool,
+        arithmetic: str,
+    ) -> None:
+        """Build and open the graph; arguments as `OpenVinoGraph`'s.
+
+        Raises:
+            EngineError: OpenVINO is not installed, or refused the graph.
+        """
+        geometry = checkpoint.geometry
+        frames = geometry.n_audio_ctx
+        usual: dict[str, tuple[int, ...]] = {"mel": (1, geometry.n_mels, 2 * frames)}
+        if taps:
+            usual["pooling"] = (-(-frames // 20), frames)
+        graph = encoder_graph(checkpoint, precision, taps=taps)
+        opened = OpenVinoGraph(graph, threads=threads, arithmetic=arithmetic, usual=usual)
+        super().__init__(opened, geometry, taps=taps)
+
+
+def open_cross(
+    checkpoint: Checkpoint, precision: Precision, *, threads: int | None, arithmetic: str
+) -> OpenVinoGraph:
+    """`convert.cross.cross_graph` on OpenVINO, for `engine.onnx.OnnxDecoder`."""
+    geometry = checkpoint.geometry
+    usual = {"states": (1, geometry.n_audio_ctx, geometry.width)}
+    graph = cross_graph(checkpoint, precision)
+    return OpenVinoGraph(graph, threads=threads, arithmetic=arithmetic, usual=usual)
+
+
+def _failure(what: str, fault: Exception) -> EngineError:
+    """OpenVINO's own words, the last line of them (the first ones say where in its source)."""
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    reason = lines[-1] if lines else type(fault).__name__
+    return EngineError(f"OpenVINO {what}: {reason}; free memory, or give engine 'onnx'")
