@@ -1,7 +1,7 @@
 """Word error rate on real speech: Tercet and openai-whisper on the same clips and weights, greedy.
 
 usage:
-  python benchmarks/wer.py run SYSTEM OUT.jsonl [--model M] [--compute_type T] [--threads N]
+  python benchmarks/wer.py run SYSTEM OUT.jsonl [--model M] [--engine E] [--compute_type T] [--threads N]
       [--part I/N] [--set S] [--fallback]
   python benchmarks/wer.py table NAME=RUN.jsonl ...
 
@@ -9,7 +9,7 @@ SYSTEM is `tercet` or `openai`. The clips: every fifth of LibriSpeech test-clean
 speechocean762 (380) as listed by the manifests in TERCET_DATA (default ../shared/data); every speaker is
 heard. A run continues where it stopped. `table` prints corpus-level WER after Whisper's English normaliser,
 with insertions, deletions, substitutions and a 95 % bootstrap interval over clips; rows compare the clips
-that all runs have.
+that all runs have, also without those on which one of them loops.
 """
 
 import argparse
@@ -41,7 +41,10 @@ def tercet_system(options: argparse.Namespace) -> Callable[[Path], str]:
     import tercet
 
     model = tercet.load_model(
-        options.model, compute_type=options.compute_type, threads=options.threads
+        options.model,
+        engine=options.engine,
+        compute_type=options.compute_type,
+        threads=options.threads,
     )
     settings = {"language": "en", "vad_filter": options.vad_filter}
     if not options.fallback:
@@ -93,11 +96,11 @@ def table(runs: list[str]) -> None:
         rows = [json.loads(line) for line in lines]
         found[name] = {row["path"]: row for row in rows}
     shared = set.intersection(*(set(rows) for rows in found.values()))
+    looping = {path for path in shared if any(is_loop(rows[path]) for rows in found.values())}
     print("| system | set | clips | WER % | 95 % interval | ins | del | sub |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, rows in found.items():
-        for group in SETS:
-            kept = [rows[path] for path in sorted(shared) if rows[path]["set"] == group]
+        for group, kept in groups(rows, shared, looping):
             pairs = [(normalise(row["ref"]), normalise(row["hyp"])) for row in kept]
             pairs = [pair for pair in pairs if pair[0]]
             if not pairs:
@@ -108,6 +111,23 @@ def table(runs: list[str]) -> None:
                 f"| {name} | {group} | {len(pairs)} | {100 * total.wer:.2f} | {low:.2f}-{high:.2f} "
                 f"| {total.insertions} | {total.deletions} | {total.substitutions} |"
             )
+
+
+def groups(
+    rows: dict[str, dict[str, str]], shared: set[str], looping: set[str]
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Each set, and where systems looped, the set without those clips."""
+    for group in SETS:
+        paths = [path for path in sorted(shared) if rows[path]["set"] == group]
+        yield group, [rows[path] for path in paths]
+        if looping.intersection(paths):
+            kept = [rows[path] for path in paths if path not in looping]
+            yield f"{group} without loops", kept
+
+
+def is_loop(row: dict[str, str]) -> bool:
+    """Whether a text is so much longer than what was said that it repeats itself without end."""
+    return len(row["hyp"].split()) > 3 * len(row["ref"].split()) + 20
 
 
 def interval(pairs: list[tuple[str, str]]) -> tuple[float, float]:
@@ -133,6 +153,7 @@ def main() -> None:
     one.add_argument("out")
     one.add_argument("--model", default="base")
     one.add_argument("--compute_type", default="auto")
+    one.add_argument("--engine", default="auto")
     one.add_argument("--threads", type=int)
     one.add_argument("--part", default="0/1")
     one.add_argument("--set", choices=["all", *SETS], default="all")
