@@ -1,16 +1,16 @@
-"""Word error rate of joined chapters, with windows heard out (`HearOut`) and by the original rules.
+"""Word error rate of joined chapters, with windows heard out (`HearOut`), by the original rules, and a peer's.
 
 usage: python benchmarks/longform.py [--every 10] [--threads 2] [--model base]
 
 Chapters are those of TERCET_DATA's longform_en/recipes.jsonl (default ../shared/data), utterances joined
 with 0.35 s of silence; greedy, one try at temperature 0. Prints corpus-level WER after Whisper's English
-normaliser, per rule.
+normaliser, per rule; and faster-whisper's batched pipeline's in int8 where TERCET_WHISPER_BASE names its weights.
 """
 
 import argparse
 import json
 import os
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -22,10 +22,11 @@ import tercet
 from tercet.audio.load import load
 from tercet.decoding.rules import HearOut
 
+Recordings = list[tuple[np.ndarray, str]]
 GAP = np.zeros(5600, np.float32)
 
 
-def chapters(every: int) -> list[tuple[np.ndarray, str]]:
+def chapters(every: int) -> Recordings:
     folder = Path(os.environ.get("TERCET_DATA", "../shared/data")) / "longform_en"
     lines = (folder / "recipes.jsonl").read_text(encoding="utf-8").splitlines()
     found = []
@@ -35,13 +36,36 @@ def chapters(every: int) -> list[tuple[np.ndarray, str]]:
     return found
 
 
-def measure(model: tercet.Model, recordings: list[tuple[np.ndarray, str]]) -> jiwer.WordOutput:
+def errors(hear: Callable[[np.ndarray], str], recordings: Recordings) -> jiwer.WordOutput:
     normalise = EnglishTextNormalizer()
-    heard = [
-        model.transcribe(samples, language="en", temperature=0.0).text for samples, _ in recordings
-    ]
-    references = [normalise(text) for _, text in recordings]
-    return jiwer.process_words(references, [normalise(text) for text in heard])
+    heard = [normalise(hear(samples)) for samples, _ in recordings]
+    return jiwer.process_words([normalise(text) for _, text in recordings], heard)
+
+
+def systems(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[np.ndarray], str]]]:
+    model = tercet.load_model(options.model, threads=options.threads)
+
+    def heard_out(samples: np.ndarray) -> str:
+        return model.transcribe(samples, language="en", temperature=0.0).text
+
+    def original(samples: np.ndarray) -> str:
+        with mock.patch.object(HearOut, "apply", return_value=None):
+            return heard_out(samples)
+
+    yield "Tercet, windows heard out", heard_out
+    yield "Tercet, original rules", original
+    if folder := os.environ.get("TERCET_WHISPER_BASE"):
+        from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+        whisper = WhisperModel(folder, compute_type="int8", cpu_threads=options.threads or 0)
+        pipeline = BatchedInferencePipeline(model=whisper)
+        settings = {"language": "en", "beam_size": 1, "temperature": 0.0, "batch_size": 8}
+
+        def batched(samples: np.ndarray) -> str:
+            segments, _ = pipeline.transcribe(samples, without_timestamps=False, **settings)
+            return "".join(segment.text for segment in segments)
+
+        yield "faster-whisper, batched", batched
 
 
 def main() -> None:
@@ -51,14 +75,11 @@ def main() -> None:
     parser.add_argument("--model", default="base")
     options = parser.parse_args()
     recordings = chapters(options.every)
-    model = tercet.load_model(options.model, threads=options.threads)
     seconds = sum(samples.size for samples, _ in recordings) / 16000
     print(f"{len(recordings)} chapters, {seconds / 60:.0f} minutes")
-    print("| rule | WER % | ins | del | sub |\n| --- | --- | --- | --- | --- |")
-    for name, is_off in (("heard out", False), ("original", True)):
-        switched_off = mock.patch.object(HearOut, "apply", return_value=None)
-        with switched_off if is_off else nullcontext():
-            total = measure(model, recordings)
+    print("| system | WER % | ins | del | sub |\n| --- | --- | --- | --- | --- |")
+    for name, hear in systems(options):
+        total = errors(hear, recordings)
         counts = f"{total.insertions} | {total.deletions} | {total.substitutions}"
         print(f"| {name} | {100 * total.wer:.2f} | {counts} |", flush=True)
 

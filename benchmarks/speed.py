@@ -1,6 +1,7 @@
 """Tercet beside faster-whisper: the same weights, audio and threads, greedy, int8, runs interleaved.
 
 usage: python benchmarks/speed.py [--threads 2] [--repeats 5] [--out benchmarks/results/speed.json]
+       python benchmarks/speed.py --readme NAME=RESULTS.json ...   writes the README's table
 
 Needs TERCET_WHISPER_BASE (OpenAI's weights in CTranslate2's layout, for the peer; Tercet runs its shipped
 8-bit copy of the same) and TERCET_DATA (default ../shared/data). Prints a table of medians and ratios to the
@@ -116,12 +117,47 @@ def machine(threads: int) -> dict[str, object]:
     }
 
 
+def readme_table(specs: list[str]) -> str:
+    """One column of ratios per machine, one row per case and engine."""
+    found = {}
+    for spec in specs:
+        name, path = spec.split("=", 1)
+        found[name] = json.loads(Path(path).read_text(encoding="utf-8"))["cases"]
+    lines = [
+        "| case | engine | " + " | ".join(found) + " |",
+        "| --- | --- |" + " --- |" * len(found),
+    ]
+    for case, systems in next(iter(found.values())).items():
+        peer, *ours = systems
+        for name in ours:
+            cells = []
+            for rows in found.values():
+                own, other = rows[case][name], rows[case][peer]
+                cells.append(
+                    f"**{own['ratio']:.2f}** ({own['median_s']:.1f} s / {other['median_s']:.1f} s)"
+                )
+            lines.append(f"| {case} | {name.removeprefix('tercet, ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_readme(specs: list[str]) -> None:
+    readme = Path(__file__).resolve().parent.parent / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition("<!-- speed: written by benchmarks/speed.py -->\n")
+    _, end, after = rest.partition("<!-- end of speed -->")
+    readme.write_text(f"{before}{begin}{readme_table(specs)}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", default="benchmarks/results/speed.json")
+    parser.add_argument("--readme", nargs="+", metavar="NAME=RESULTS.json")
     options = parser.parse_args()
+    if options.readme:
+        write_readme(options.readme)
+        return
     folder = os.environ.get("TERCET_WHISPER_BASE")
     if not folder:
         parser.exit(2, "TERCET_WHISPER_BASE names no folder with OpenAI's weights\n")

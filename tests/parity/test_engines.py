@@ -17,6 +17,7 @@ from tercet.audio.load import load
 from tercet.audio.mel import log_mel
 from tercet.checkpoint import Generation, Geometry, open_checkpoint, save_hugging_face
 from tercet.checkpoint.arrays import Checkpoint
+from tercet.engine.cpu import this_cpu
 from tercet.engine.onnx import PRECISIONS, OnnxDecoder, OnnxEncoder
 from tercet.engine.protocol import Decoder, Encoder, open_over
 from tercet.errors import EngineError
@@ -61,10 +62,32 @@ def open_onnx(precision: str) -> Callable[[Checkpoint], tuple[Encoder, Decoder]]
     return open_both
 
 
+def open_openvino(
+    precision: str, arithmetic: str
+) -> Callable[[Checkpoint], tuple[Encoder, Decoder]]:
+    """The encoder and the keys and values of cross-attention there, the steps on ONNX Runtime."""
+
+    def open_both(checkpoint: Checkpoint) -> tuple[Encoder, Decoder]:
+        from tercet.engine.openvino import OpenVinoEncoder, open_cross
+
+        kind = PRECISIONS[precision]
+        settings = {"threads": 1, "arithmetic": arithmetic}
+        encoder = OpenVinoEncoder(checkpoint, kind, taps=True, **settings)
+        cross = open_cross(checkpoint, kind, **settings)
+        return encoder, OnnxDecoder(checkpoint, kind, threads=1, cross=cross)
+
+    return open_both
+
+
 ENGINES: dict[str, tuple[Callable[[Checkpoint], tuple[Encoder, Decoder]], float]] = {
     "onnx float32": (open_onnx("float32"), 1e-4),
     "onnx int8": (open_onnx("int8"), 0.06),
 }
+if importlib.util.find_spec("openvino") is not None:
+    ENGINES["openvino float32"] = (open_openvino("float32", "f32"), 1e-4)
+    ENGINES["openvino int8"] = (open_openvino("int8", "f32"), 0.06)
+    if this_cpu().kind == "amx":  # elsewhere it would be told so, and computed otherwise
+        ENGINES["openvino int8, bf16"] = (open_openvino("int8", "bf16"), 0.08)
 if importlib.util.find_spec("torch") is not None:
     ENGINES["torch float32"] = (load_torch, 1e-4)
 
@@ -471,18 +494,27 @@ def test_the_real_encoder_is_openai_whispers(real_base, real_mels, reference_sta
 
 
 @pytest.mark.parametrize("weights", ["genuine_base", "base_model"])
+@pytest.mark.parametrize("engine", ["onnx", "openvino f32", "openvino bf16"])
 def test_the_int8_encoder_errs_by_five_percent_at_most(
-    request, weights, real_mels, reference_states, capsys
+    request, weights, engine, real_mels, reference_states, capsys
 ):
     checkpoint = open_checkpoint(request.getfixturevalue(weights))
-    encoder = OnnxEncoder(checkpoint, PRECISIONS["int8"], threads=2, taps=False)
+    settings = {"threads": 2, "taps": False}
+    if engine == "onnx":
+        encoder = OnnxEncoder(checkpoint, PRECISIONS["int8"], **settings)
+    else:
+        pytest.importorskip("openvino")  # there are no wheels for every processor
+        from tercet.engine.openvino import OpenVinoEncoder
+
+        settings["arithmetic"] = engine.split()[1]
+        encoder = OpenVinoEncoder(checkpoint, PRECISIONS["int8"], **settings)
     errors = {}
     for name, expected in reference_states.items():
         got = encoder.encode(real_mels[name]).states
         errors[name] = float(np.linalg.norm(expected - got) / np.linalg.norm(expected))
     with capsys.disabled():
         shown = ", ".join(f"{name} {error:.4f}" for name, error in errors.items())
-        print(f"\nint8 encoder, {weights}: relative L2 error {shown}")  # noqa: T201 - a figure to read
+        print(f"\nint8 encoder, {engine}, {weights}: relative L2 error {shown}")  # noqa: T201 - a figure to read
     assert 0 < max(errors.values()) <= 0.05
 
 

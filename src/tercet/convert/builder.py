@@ -4,7 +4,7 @@ Weights of more than a kilobyte never enter the protobuf (which ends at 2 GB): t
 as external, and the engine hands the arrays over when it opens the graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ _TENSOR_TYPES = {
 _INLINE_BYTES = 1024  # shapes and scalars stay in the graph, where the optimiser can fold them
 
 Shape = Sequence[int | str]  # a name stands for a size that is known when the graph runs
+Store = Callable[[str, np.ndarray], np.ndarray]  # a weight's name and array -> the same, elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,10 @@ class Graph:
 class GraphBuilder:
     """Collects nodes and weights; `finish` returns them as one `Graph`."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, store: Store | None = None) -> None:
+        """`store` moves weights out of memory as they come, into a mapped file, say."""
         self._name = name
+        self._store = store or (lambda _, array: array)
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
@@ -73,7 +76,9 @@ class GraphBuilder:
         (Whoever comes second may pass the array again: the first one is kept.)
         """
         if name not in self._weights:
-            self._weights[name] = np.ascontiguousarray(array)
+            contiguous = np.ascontiguousarray(array)
+            is_large = contiguous.nbytes > _INLINE_BYTES
+            self._weights[name] = self._store(name, contiguous) if is_large else contiguous
         return name
 
     def constant(self, values: object, dtype: type[np.generic] = np.int64) -> str:

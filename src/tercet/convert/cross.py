@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from tercet.checkpoint.arrays import Checkpoint
-from tercet.convert.builder import Graph, GraphBuilder, Shape
+from tercet.convert.builder import Graph, GraphBuilder, Shape, Store
 from tercet.convert.layers import Precision, add_projection, split_heads
 from tercet.convert.linear import Matrices
 from tercet.convert.quantize import LARGEST
@@ -18,16 +18,18 @@ _SMALLEST_SCALE = 1e-12  # a channel that is the same in all frames has no range
 _RANGES = 3  # per layer: the keys' scale, the values' scale, the values' mean
 
 
-def cross_graph(checkpoint: Checkpoint, precision: Precision) -> Graph:
+def cross_graph(
+    checkpoint: Checkpoint, precision: Precision, *, store: Store | None = None
+) -> Graph:
     """Keys and values of cross-attention for one window.
 
     Input `states` float32 [1, frames, width]; outputs `cross_key_i`, `cross_value_i` [1, heads, frames, head
     size] for each decoder layer i: float32, or int8 with a further output `cross_ranges` float32 [1, 3 x
-    layers, width] (see `_rounded`).
+    layers, width] (see `_rounded`). `store`: see `GraphBuilder`.
     """
     geometry = checkpoint.geometry
     matrices = Matrices(checkpoint)
-    builder = GraphBuilder("whisper_cross")
+    builder = GraphBuilder("whisper_cross", store=store)
     states = builder.input("states", np.float32, [1, "frames", geometry.width])
     heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads
     is_int8 = precision.cross_cache == "int8"

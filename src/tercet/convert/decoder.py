@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from tercet.checkpoint.arrays import Checkpoint
-from tercet.convert.builder import Graph, GraphBuilder, Shape
+from tercet.convert.builder import Graph, GraphBuilder, Shape, Store
 from tercet.convert.cross import MICROSOFT, CrossAttention
 from tercet.convert.layers import Precision, add_mlp, add_norm, add_projection, add_qkv
 from tercet.convert.linear import Kind, Matrices, add_linear, pack_for_matmul_nbits
@@ -22,6 +22,7 @@ def decoder_graph(
     precision: Precision,
     *,
     alignment_heads: tuple[tuple[int, int], ...] = (),
+    store: Store | None = None,
 ) -> Graph:
     """One step of the decoder, for 1..n tokens per row.
 
@@ -39,10 +40,12 @@ def decoder_graph(
         `logits`: float32 [rows, k, vocab].
         `alignment`: float32 [rows, chosen heads, n, frames], the cross-attention of
             `alignment_heads` ((layer, head) pairs), where there are any.
+
+    `store`: see `GraphBuilder`.
     """
     geometry = checkpoint.geometry
     matrices = Matrices(checkpoint)
-    builder = GraphBuilder("whisper_decoder")
+    builder = GraphBuilder("whisper_decoder", store=store)
     tokens = builder.input("tokens", np.int64, ["rows", "n"])
     positions = builder.input("positions", np.int64, ["rows", "n"])
     builder.input("last", np.int32, ["rows"])

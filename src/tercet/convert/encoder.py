@@ -7,23 +7,25 @@ positions, pre-norm blocks, a final norm. Computes log-mels nowhere.
 import numpy as np
 
 from tercet.checkpoint.arrays import Checkpoint
-from tercet.convert.builder import Graph, GraphBuilder
+from tercet.convert.builder import Graph, GraphBuilder, Store
 from tercet.convert.layers import Precision, add_mlp, add_norm, add_projection, add_qkv
 from tercet.convert.linear import Matrices
 
 MICROSOFT = "com.microsoft"
 
 
-def encoder_graph(checkpoint: Checkpoint, precision: Precision, *, taps: bool) -> Graph:
+def encoder_graph(
+    checkpoint: Checkpoint, precision: Precision, *, taps: bool, store: Store | None = None
+) -> Graph:
     """Build the encoder.
 
     Input `mel` float32 [1, n_mels, 2 x frames]. Output `states` float32 [1, frames, width].
     With `taps`: a further input `pooling` float32 [taps, frames] (which frames each tap averages, as
-    weights) and output `taps` float32 [layers, taps, width].
+    weights) and output `taps` float32 [layers, taps, width]. `store`: see `GraphBuilder`.
     """
     geometry = checkpoint.geometry
     matrices = Matrices(checkpoint)
-    builder = GraphBuilder("whisper_encoder")
+    builder = GraphBuilder("whisper_encoder", store=store)
     mel = builder.input("mel", np.float32, [1, geometry.n_mels, "mel_frames"])
     pooling = builder.input("pooling", np.float32, ["taps", "frames"]) if taps else ""
     value = _stem(builder, matrices, mel)

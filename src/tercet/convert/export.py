@@ -1,12 +1,15 @@
 """ONNX graphs as files, their weights beside them as external data (a protobuf ends at 2 GB)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
+import numpy as np
 import onnx
 
 from tercet.checkpoint.arrays import Checkpoint
-from tercet.convert.builder import Graph
+from tercet.convert.builder import Graph, Store
 from tercet.convert.cross import cross_graph
 from tercet.convert.decoder import decoder_graph
 from tercet.convert.encoder import encoder_graph
@@ -21,6 +24,14 @@ _PAGE_BYTES = 4096  # data that starts on a page can be mapped
 OnProgress = Callable[[int, int], None]
 
 
+class Build(Protocol):
+    """Builds a graph, its weights going to `store`."""
+
+    def __call__(self, *, store: Store) -> Graph:
+        """The graph."""
+        ...
+
+
 def graph_files() -> tuple[str, ...]:
     """The names of all files that `write_graphs` writes."""
     return tuple(name for graph in GRAPHS for name in (f"{graph}.onnx", f"{graph}.onnx.data"))
@@ -33,7 +44,7 @@ def write_graphs(
     *,
     on_progress: OnProgress = lambda done, total: None,
 ) -> None:
-    """Write encoder, cross-attention and decoder step; one graph is in memory at a time.
+    """Write encoder, cross-attention and decoder step; one weight is in memory at a time.
 
     Args:
         checkpoint: What the graphs compute.
@@ -44,13 +55,19 @@ def write_graphs(
     Raises:
         OSError: a file cannot be written.
     """
-    for number, (name, graph) in enumerate(_graphs(checkpoint, compute_type), start=1):
-        write_graph(graph, folder / f"{name}.onnx")
+    precision = PRECISIONS[compute_type]
+    builds: dict[str, Build] = {
+        "encoder": partial(encoder_graph, checkpoint, precision, taps=False),
+        "cross": partial(cross_graph, checkpoint, precision),
+        "decoder": partial(decoder_graph, checkpoint, precision),
+    }
+    for number, name in enumerate(GRAPHS, start=1):
+        write_graph(builds[name], folder / f"{name}.onnx")
         on_progress(number, len(GRAPHS))
 
 
-def write_graph(graph: Graph, path: Path, *, first_offset: int = 0) -> None:
-    """Write `path` and, beside it, `path` + ".data". The graph's weights are let go as they are written.
+def write_graph(build: Build, path: Path, *, first_offset: int = 0) -> None:
+    """Build a graph into `path` and, beside it, its weights into `path` + ".data", one after the other.
 
     `first_offset` leaves a hole in front of the weights, for tests of large files.
 
@@ -58,24 +75,31 @@ def write_graph(graph: Graph, path: Path, *, first_offset: int = 0) -> None:
         OSError: a file cannot be written.
     """
     data = path.with_name(f"{path.name}.data")
-    model = onnx.load_from_string(graph.model)
-    declared = {tensor.name: tensor for tensor in model.graph.initializer}
     with data.open("wb") as file:
         file.seek(first_offset)
-        for name in list(graph.weights):
-            array = graph.weights.pop(name)
-            offset = -(-file.tell() // _PAGE_BYTES) * _PAGE_BYTES
-            file.seek(offset)
-            file.write(array.reshape(-1).view("u1").data)
-            _place(declared[name], data.name, offset, array.nbytes)
+        weights = _WeightFile(file, data)
+        model = onnx.load_from_string(build(store=weights).model)
+    for tensor in model.graph.initializer:
+        if tensor.name in weights.places:
+            _place(tensor, data.name, *weights.places[tensor.name])
     path.write_bytes(model.SerializeToString())
 
 
-def _graphs(checkpoint: Checkpoint, compute_type: str) -> Iterator[tuple[str, Graph]]:
-    precision = PRECISIONS[compute_type]
-    yield "encoder", encoder_graph(checkpoint, precision, taps=False)
-    yield "cross", cross_graph(checkpoint, precision)
-    yield "decoder", decoder_graph(checkpoint, precision)
+class _WeightFile:
+    """Where weights go as they come; what is handed back is mapped, and read from the disk if at all."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self.places: dict[str, tuple[int, int]] = {}  # name -> offset and length in bytes
+
+    def __call__(self, name: str, array: np.ndarray) -> np.ndarray:
+        offset = -(-self._file.tell() // _PAGE_BYTES) * _PAGE_BYTES
+        self._file.seek(offset)
+        self._file.write(array.reshape(-1).view("u1").data)
+        self._file.flush()
+        self.places[name] = (offset, array.nbytes)
+        return np.memmap(self._path, array.dtype, "r", offset, array.shape)
 
 
 def _place(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:

@@ -7,6 +7,7 @@ from tercet.errors import CheckpointError
 
 LARGEST = 127  # symmetric: -128 is never used, so that sums of two products fit 16 bits
 _LARGEST_WEIGHT = 1e6  # beyond, float16 holds no scale; Whisper's weights stay below 100
+_ITEMS_AT_ONCE = 1 << 22
 BLOCK = (
     64  # columns that share a scale; divides every Whisper width (measured in docs/EXPERIMENTS.md)
 )
@@ -24,8 +25,13 @@ def quantize(
     Raises:
         CheckpointError: `name` holds NaN, infinity, or numbers beyond any model's.
     """
+    out, width = matrix.shape
+    rows = max(1, _ITEMS_AT_ONCE // max(1, width))
+    if out > rows:  # copies of a large token embedding would be half a gigabyte
+        parts = [quantize(matrix[at : at + rows], name, block=block) for at in range(0, out, rows)]
+        values = np.concatenate([part.values for part in parts])
+        return Int8Matrix(values, np.concatenate([part.scales for part in parts]))
     floats = np.asarray(matrix, dtype=np.float32)
-    out, width = floats.shape
     count = width // block if block is not None and width % block == 0 else 1
     blocks = floats.reshape(out, max(1, count), width // max(1, count))
     largest = np.abs(blocks).max(axis=2, initial=0.0)

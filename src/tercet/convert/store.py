@@ -29,7 +29,6 @@ from tercet.convert.quantize import BLOCK, quantize
 from tercet.errors import OutputError
 
 EMBEDDING = "model.decoder.embed_tokens.weight"
-_ITEMS_AT_ONCE = 2**22  # rounded together; rows do not depend on each other
 OnProgress = Callable[[int, int], None]  # (numbers done, numbers in all)
 
 
@@ -95,7 +94,7 @@ class StoredForm:
         stored = self._source.read_int8(name)
         if stored is not None and stored.values.min(initial=0) > -128:
             return Int8Matrix(stored.values, stored.scales.astype(np.float16).astype(np.float32))
-        return _rounded(self._source.read(name), name)
+        return quantize(self._source.read(name), name)
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every stored array by name, made one after the other.
@@ -246,14 +245,6 @@ def _write(
         raise OutputError(f"{path}: cannot be written ({fault}); choose another folder") from fault
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _rounded(matrix: np.ndarray, name: str) -> Int8Matrix:
-    """`quantize`, a few rows at a time: its copies of a large token embedding would be half a gigabyte."""
-    rows = max(1, _ITEMS_AT_ONCE // max(1, matrix.shape[1]))
-    parts = [quantize(matrix[at : at + rows], name) for at in range(0, len(matrix), rows)]
-    values = np.concatenate([part.values for part in parts])
-    return Int8Matrix(values, np.concatenate([part.scales for part in parts]))
 
 
 def _smallest_exact(array: np.ndarray) -> str:

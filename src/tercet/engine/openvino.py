@@ -6,6 +6,7 @@ bits with a scale per row and block, or in float32.
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,9 @@ import onnx
 
 from tercet import telemetry
 from tercet.checkpoint.arrays import Checkpoint
-from tercet.convert.builder import Graph
 from tercet.convert.cross import cross_graph
 from tercet.convert.encoder import encoder_graph
-from tercet.convert.export import write_graph
+from tercet.convert.export import Build, write_graph
 from tercet.convert.layers import Precision
 from tercet.engine import availability
 from tercet.engine.graph_encoder import GraphEncoder
@@ -33,12 +33,12 @@ class OpenVinoGraph:
     """`engine.protocol.OpenGraph` on OpenVINO's CPU plugin."""
 
     def __init__(
-        self, graph: Graph, *, threads: int | None, arithmetic: str, usual: Shapes
+        self, build: Build, *, threads: int | None, arithmetic: str, usual: Shapes
     ) -> None:
         """Open a graph.
 
         Args:
-            graph: Its model and weights.
+            build: Builds it.
             threads: None means one per core.
             arithmetic: "bf16" or "f32", for what is not multiplied in 8 bits.
             usual: The inputs' usual shapes, for which a faster program is compiled at once; other shapes
@@ -68,10 +68,11 @@ class OpenVinoGraph:
         self._folder = tempfile.TemporaryDirectory(prefix="tercet-", ignore_cleanup_errors=True)
         try:
             path = Path(self._folder.name, "graph.onnx")
-            write_graph(graph, path)
+            write_graph(build, path)
             self._model = self._core.read_model(path)
             # A value keeps the names that optimising gave it beside its own.
-            published = {each.name for each in onnx.load_from_string(graph.model).graph.output}
+            written = onnx.load(path, load_external_data=False)
+            published = {each.name for each in written.graph.output}
             self._names = [(output.names & published).pop() for output in self._model.outputs]
             self._request = self._compile(self._usual)
         except Exception as fault:  # OpenVINO raises RuntimeError and its own types
@@ -124,8 +125,8 @@ class OpenVinoEncoder(GraphEncoder):
         usual: dict[str, tuple[int, ...]] = {"mel": (1, geometry.n_mels, 2 * frames)}
         if taps:
             usual["pooling"] = (-(-frames // 20), frames)
-        graph = encoder_graph(checkpoint, precision, taps=taps)
-        opened = OpenVinoGraph(graph, threads=threads, arithmetic=arithmetic, usual=usual)
+        build = partial(encoder_graph, checkpoint, precision, taps=taps)
+        opened = OpenVinoGraph(build, threads=threads, arithmetic=arithmetic, usual=usual)
         super().__init__(opened, geometry, taps=taps)
 
 
@@ -135,8 +136,8 @@ def open_cross(
     """`convert.cross.cross_graph` on OpenVINO, for `engine.onnx.OnnxDecoder`."""
     geometry = checkpoint.geometry
     usual = {"states": (1, geometry.n_audio_ctx, geometry.width)}
-    graph = cross_graph(checkpoint, precision)
-    return OpenVinoGraph(graph, threads=threads, arithmetic=arithmetic, usual=usual)
+    build = partial(cross_graph, checkpoint, precision)
+    return OpenVinoGraph(build, threads=threads, arithmetic=arithmetic, usual=usual)
 
 
 def _failure(what: str, fault: Exception) -> EngineError:

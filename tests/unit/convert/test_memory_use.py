@@ -40,11 +40,11 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from tercet.checkpoint import open_checkpoint, safetensors_writer
-from tercet.convert import store
+from tercet.convert import quantize
 from tercet.convert.conversion import Conversion, convert
-source, folder, tokenizer, compute_type, folds = sys.argv[1:]
+source, folder, tokenizer, compute_type, folds, to = sys.argv[1:]
 # Pieces of 1 MB: what they need is the same for any model, and hides what is asked here.
-safetensors_writer._ITEMS_AT_ONCE = store._ITEMS_AT_ONCE = 2**18
+safetensors_writer._ITEMS_AT_ONCE = quantize._ITEMS_AT_ONCE = 2**18
 # Not getrusage: its peak is at first that of the process that started this one.
 peak = lambda: int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1e3
 before = peak()
@@ -52,7 +52,7 @@ checkpoint = open_checkpoint(Path(source))
 groups = [f"layers.{i}.{g}" for i in range(10) for g in ("self_attn", "out_proj", "fc1")]
 spread = np.linspace(0.1, 9, 512, dtype=np.float16)
 statistics = dict.fromkeys(groups, spread) if folds == "fold" else None
-conversion = Conversion(folder=Path(folder), compute_type=compute_type, force=True)
+conversion = Conversion(folder=Path(folder), compute_type=compute_type, to=to, force=True)
 convert(checkpoint, conversion, name="x", tokenizer_file=Path(tokenizer), statistics=statistics)
 print(json.dumps([before, peak()]))
 """
@@ -101,12 +101,13 @@ def openai(sources, peer):
     return path
 
 
-def grown_mb(source, tmp_path, compute_type="int8", folds="plain"):
+def grown_mb(source, tmp_path, compute_type="int8", folds="plain", to="tercet"):
     """How far the peak of a conversion lies above what its imports took."""
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_text("{}")
-    command = [sys.executable, "-c", RUN, source, tmp_path / "out", tokenizer, compute_type, folds]
-    done = subprocess.run(map(str, command), capture_output=True, text=True, check=True)
+    words = (source, tmp_path / "out", tokenizer, compute_type, folds, to)
+    command = [sys.executable, "-c", RUN, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     before, peak = json.loads(done.stdout)
     return peak - before
 
@@ -127,3 +128,8 @@ def test_memory_follows_the_largest_array(sources, tmp_path, dtype, compute_type
 
 def test_memory_follows_the_largest_array_of_a_pickled_file_too(openai, tmp_path):
     assert ALLOWED_MB > grown_mb(openai, tmp_path)
+
+
+@pytest.mark.parametrize("compute_type", ["int8", "float32"])
+def test_memory_follows_the_largest_array_when_graphs_are_written(sources, tmp_path, compute_type):
+    assert ALLOWED_MB + 40 > grown_mb(sources / "float32", tmp_path, compute_type, to="onnx")

@@ -109,7 +109,7 @@ def test_the_file_is_the_one_that_the_safetensors_library_writes(checkpoint, sta
 
 def test_rounding_a_few_rows_at_a_time_changes_nothing(checkpoint, monkeypatch):
     expected = stored_arrays(checkpoint, None)
-    monkeypatch.setattr("tercet.convert.store._ITEMS_AT_ONCE", 1000)
+    monkeypatch.setattr("tercet.convert.quantize._ITEMS_AT_ONCE", 1000)
     for name, array in stored_arrays(checkpoint, None).items():
         np.testing.assert_array_equal(expected[name], array)
 
