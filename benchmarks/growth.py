@@ -1,11 +1,12 @@
 """Time and peak memory of `tercet listen` against the number and the length of recordings.
 
 usage: python benchmarks/growth.py [--files 1,10,100,1000,10000] [--minutes 1,10,60,180,600]
-           [--threads 2] [--model base] [--again] [--draw]
+           [--mixed 100,1000,10000] [--threads 2] [--model base] [--again] [--draw]
 
-Each point is a fresh process of the program, loading included. The files are hard links of a few short
-clips; the long recording is real speech, repeated: LibriSpeech of TERCET_DATA (default ../shared/data),
-or the repository's own clips. Points that benchmarks/results/growth.json holds for this very code and
+Each point is a fresh process of the program, loading included. The files are hard links of a few
+short clips (mixed: nine of ten are silence, so that the program's own part shows); the long
+recording is real speech, repeated: LibriSpeech of TERCET_DATA (default ../shared/data), or the
+repository's own clips. Points that benchmarks/results/growth.json holds for this very code and
 these settings are not measured again without --again; `--files ''` measures none. Writes that file,
 docs/growth.svg and the table in docs/growth.md; --draw does nothing else. Ten hours need 1.2 GB of
 disk in the folder for temporary files; ten thousand files take hours on two cores.
@@ -24,7 +25,7 @@ import wave
 from pathlib import Path
 
 import numpy as np
-from growth_chart import Point, chart, table
+from growth_chart import KINDS, Point, chart, table
 
 from tercet.audio.load import load
 
@@ -36,6 +37,8 @@ BEGIN, END = "<!-- table: written by benchmarks/growth.py -->", "<!-- end of tab
 RATE_HZ = 16000
 CLIPS = 8
 STRIDE = 5  # so that the clips are of several speakers
+SILENT_S = 2
+SPEECH_EVERY = 10  # of the mixed recordings
 LOOP_S = 600  # the long recording repeats after so much speech
 GAP = np.zeros(5600, np.int16)
 
@@ -59,8 +62,8 @@ def pcm(path: Path) -> np.ndarray:
     return (load(path).read() * 32767).astype(np.int16)
 
 
-def lay_out_files(folder: Path, count: int) -> float:
-    """Fill a folder with hard links of a few clips; returns the seconds of audio."""
+def lay_out_files(folder: Path, count: int, *, speech_every: int = 1) -> float:
+    """Fill a folder with hard links of a few clips, the others silent; returns the seconds of audio."""
     short: list[Path] = []
     for path in speech()[::STRIDE]:
         if len(short) < CLIPS and 2.0 <= (load(path).duration_s or 0.0) <= 3.0:
@@ -72,10 +75,16 @@ def lay_out_files(folder: Path, count: int) -> float:
         samples = pcm(path)
         lengths_s.append(samples.size / RATE_HZ)
         write_wav(originals / f"{number}.wav", [samples], samples.size)
+    write_wav(originals / "silent.wav", [np.zeros(RATE_HZ, np.int16)], SILENT_S * RATE_HZ)
     folder.mkdir()
+    total_s = 0.0
     for number in range(count):
-        (folder / f"{number:06d}.wav").hardlink_to(originals / f"{number % len(short)}.wav")
-    return sum(lengths_s[number % len(short)] for number in range(count))
+        turn, rest = divmod(number, speech_every)
+        clip = turn % len(short)
+        source = originals / ("silent.wav" if rest else f"{clip}.wav")
+        (folder / f"{number:06d}.wav").hardlink_to(source)
+        total_s += SILENT_S if rest else lengths_s[clip]
+    return total_s
 
 
 def lay_out_recording(path: Path, minutes: int) -> float:
@@ -106,8 +115,9 @@ def measure(kind: str, size: int, words: list[str]) -> Point:
     """One run of the program."""
     with tempfile.TemporaryDirectory() as work:
         source, out = Path(work) / "in", Path(work) / "out"
-        if kind == "files":
-            audio_s = lay_out_files(source, size)
+        if kind != "minutes":
+            every = SPEECH_EVERY if kind == "mixed" else 1
+            audio_s = lay_out_files(source, size, speech_every=every)
         else:
             source = source.with_suffix(".wav")
             audio_s = lay_out_recording(source, size)
@@ -127,7 +137,7 @@ def measure(kind: str, size: int, words: list[str]) -> Point:
 def check(kind: str, size: int, audio_s: float, out: Path, code: int) -> None:
     """Everything was heard, to its end."""
     heard = sorted(out.glob("*.json"))
-    expected = size if kind == "files" else 1
+    expected = 1 if kind == "minutes" else size
     if code or len(heard) != expected:
         sys.exit(f"{size} {kind}: exit code {code}, {len(heard)} of {expected} heard")
     if kind == "minutes":
@@ -159,6 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=numbers, default="1,10,100,1000,10000")
     parser.add_argument("--minutes", type=numbers, default="1,10,60,180,600")
+    parser.add_argument("--mixed", type=numbers, default="100,1000,10000")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--model", default="base")
     parser.add_argument("--again", action="store_true")
@@ -171,7 +182,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
     rows = known()
-    wanted = [("files", n) for n in options.files] + [("minutes", n) for n in options.minutes]
+    wanted = [(kind, n) for kind in KINDS for n in getattr(options, kind)]
     for kind, size in [] if options.draw else wanted:
         same = {**settings, "kind": kind, "size": size}
         if not options.again and any(same.items() <= row.items() for row in rows):

@@ -18,10 +18,17 @@ GUIDE = 'stroke="#808080" stroke-dasharray="4 4"'
 COLOUR = "#2f81d8"
 
 
+KINDS = {
+    "files": "short recordings in one run",
+    "mixed": "short recordings, a tenth of them speech",
+    "minutes": "minutes of one recording",
+}
+
+
 class Point(NamedTuple):
     """One measured run."""
 
-    kind: str  # "files" or "minutes"
+    kind: str  # one of `KINDS`
     size: int
     audio_s: float
     wall_s: float
@@ -59,11 +66,10 @@ def decades(values: Sequence[float], pixels: int) -> Axis:
 def chart(points: Sequence[Point]) -> str:
     """Time above and memory below, over the number of files and over the length of one recording."""
     panels = []
-    kinds = (("files", "short recordings in one run"), ("minutes", "minutes of one recording"))
-    for column, (kind, x_name) in enumerate(kinds):
+    kinds = [kind for kind in KINDS if any(point.kind == kind for point in points)]
+    for column, kind in enumerate(kinds):
+        x_name = KINDS[kind]
         rows = sorted((point for point in points if point.kind == kind), key=lambda p: p.size)
-        if not rows:
-            continue
         x = LEFT + column * (WIDTH + GAP_X)
         sizes = [row.size for row in rows]
         across = decades([*sizes, 1], WIDTH)
@@ -74,7 +80,8 @@ def chart(points: Sequence[Point]) -> str:
         up = Axis(0, 1.25 * max(memory), HEIGHT, is_log=False)
         y = TOP + HEIGHT + GAP_Y
         panels.append(_panel(x, y, across, up, sizes, memory, ("peak memory, MB", x_name)))
-    width, height = LEFT + 2 * WIDTH + GAP_X + 30, TOP + 2 * HEIGHT + GAP_Y + 44
+    columns = max(1, len(kinds))
+    width, height = LEFT + columns * (WIDTH + GAP_X) - GAP_X + 30, TOP + 2 * HEIGHT + GAP_Y + 44
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" {TEXT}>'
     )
@@ -136,7 +143,8 @@ def table(points: Sequence[Point]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for point in sorted(points):
-        what = f"{_number(point.size)} short" if point.kind == "files" else "one"
+        names = {"files": "short", "mixed": "short, a tenth of them speech"}
+        what = f"{_number(point.size)} {names[point.kind]}" if point.kind in names else "one"
         lines.append(
             f"| {what} | {_duration(point.audio_s)} | {_duration(point.wall_s)} | "
             f"{point.audio_s / point.wall_s:.1f} | {_duration(point.cpu_s)} | "

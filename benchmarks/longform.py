@@ -1,10 +1,11 @@
-"""Word error rate of joined chapters, with windows heard out (`HearOut`), by the original rules, and a peer's.
+"""Word error rate of joined chapters, with windows heard out (`HearOut`), by the original rules, and a peer.
 
 usage: python benchmarks/longform.py [--every 10] [--threads 2] [--model base]
 
 Chapters are those of TERCET_DATA's longform_en/recipes.jsonl (default ../shared/data), utterances joined
 with 0.35 s of silence; greedy, one try at temperature 0. Prints corpus-level WER after Whisper's English
-normaliser, per rule; and faster-whisper's batched pipeline's in int8 where TERCET_WHISPER_BASE names its weights.
+normaliser, per rule;
+and of faster-whisper's batched pipeline in int8 where TERCET_WHISPER_BASE names its weights.
 """
 
 import argparse

@@ -1,11 +1,14 @@
 """From a name to a model that is ready to listen: find the files, open them, choose an engine."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.engine.choice import Choice, choose
 from tercet.engine.memory import check_fits, give_back_freed
-from tercet.engine.protocol import Decoder, Encoder
+from tercet.engine.protocol import Decoder, Encoder, OpenGraph
 from tercet.hub import find_model, find_tokenizer
 from tercet.listener import Model
 from tercet.longform.settings import check_count
@@ -23,6 +26,7 @@ def load_model(
     threads: int | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     offline: bool | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """Open a Whisper.
 
@@ -38,6 +42,7 @@ def load_model(
             the same time as anything else.
         batch_size: Windows decoded together.
         offline: True never asks the hub for the model; None follows the environment's `HF_HUB_OFFLINE`.
+        on_progress: Called while a model is fetched, with the bytes done and those in all.
 
     Raises:
         ModelNotFoundError: the name leads nowhere.
@@ -50,7 +55,7 @@ def load_model(
     check_count("batch_size", batch_size)
     if threads is not None:
         check_count("threads", threads)
-    checkpoint = open_checkpoint(find_model(name, offline=offline))
+    checkpoint = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
     tokenizer = Tokenizer.from_file(_tokenizer_file(checkpoint, offline), checkpoint.geometry)
@@ -73,7 +78,7 @@ def _tokenizer_file(checkpoint: Checkpoint, offline: bool | None) -> Path:
 def _open_graphs(
     checkpoint: Checkpoint, choice: Choice, threads: int | None
 ) -> tuple[Encoder, Decoder]:
-    from tercet.engine.onnx import PRECISIONS, OnnxDecoder, OnnxEncoder
+    from tercet.engine.onnx import PRECISIONS, OnnxDecoder, OnnxEncoder, open_step
 
     precision = PRECISIONS[choice.compute_type]
     if choice.encoder == "onnx":
@@ -83,12 +88,17 @@ def _open_graphs(
         )
     from tercet.engine.openvino import OpenVinoEncoder, open_cross
 
-    arithmetic = choice.arithmetic
-    cross = open_cross(checkpoint, precision, threads=threads, arithmetic=arithmetic)
-    return (
-        OpenVinoEncoder(checkpoint, precision, threads=threads, taps=False, arithmetic=arithmetic),
-        OnnxDecoder(checkpoint, precision, threads=threads, cross=cross),
-    )
+    def for_windows() -> tuple[OpenVinoEncoder, OpenGraph]:
+        settings: dict[str, Any] = {"threads": threads, "arithmetic": choice.arithmetic}
+        encoder = OpenVinoEncoder(checkpoint, precision, taps=False, **settings)
+        return encoder, open_cross(checkpoint, precision, **settings)
+
+    # The two engines open their graphs at the same time.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        opened = pool.submit(for_windows)
+        step = open_step(checkpoint, precision, threads=threads)
+        encoder, cross = opened.result()
+    return encoder, OnnxDecoder(checkpoint, precision, threads=threads, cross=cross, step=step)
 
 
 def _open_torch(

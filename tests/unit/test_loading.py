@@ -22,7 +22,10 @@ SPOKEN = " Why should one not explore everything and study everything?"
     [
         ({"device": "tpu"}, "device is 'tpu'; give one of auto, cpu, cuda"),
         ({"device": None}, "device is None"),
-        ({"engine": "tensorflow"}, "engine is 'tensorflow'; give one of auto, onnx, openvino, torch"),
+        (
+            {"engine": "tensorflow"},
+            "engine is 'tensorflow'; give one of auto, onnx, openvino, torch",
+        ),
         ({"engine": "onnx", "device": "cuda"}, "give engine 'torch'"),
         ({"compute_type": "int4"}, "compute_type is 'int4'; engine 'onnx' has auto, int8, float32"),
         ({"compute_type": "float16"}, "engine 'onnx' has auto, int8, float32"),

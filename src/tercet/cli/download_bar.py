@@ -2,15 +2,31 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+Move = Callable[[int, int], None]  # bytes done, bytes in all (0: not known)
 
 
 @contextmanager
-def download_bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Gives the callback `(bytes done, bytes in all)` that moves the bar; None draws nothing."""
+def download_bar(name: str, *, quiet: bool) -> Iterator[Move | None]:
+    """Gives the callback that moves the bar, which appears with the first byte; None draws nothing."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
+    with ExitStack() as stack:
+        move: Move | None = None
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal move
+            if move is None:
+                move = stack.enter_context(_bar(name))
+            move(done, total)
+
+        yield on_progress
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Move]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -35,8 +51,4 @@ def download_bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
     )
     with bar:
         task = bar.add_task(name, total=None)
-
-        def on_progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None)
-
-        yield on_progress
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tercet.cli import exit_codes
 from tercet.cli.delivery import Delivery, choose
+from tercet.cli.download_bar import download_bar
 from tercet.cli.inputs import Input, find
 from tercet.cli.options import ListenOptions
 from tercet.cli.outputs import close_stdout
@@ -63,10 +64,11 @@ def _hear_all(options: ListenOptions, delivery: Delivery, screen: Screen) -> int
     model: Model | None = None
     try:
         while inputs := delivery.todo():
-            # Before the bar: the time to load, or to fetch, is not hearing's, and may be drawn
-            # itself.
+            # Before hearing's own bar: the time to load, or to fetch, is not part of it.
             if model is None:
-                model = tercet.load_model(options.model, **options.load_arguments())
+                with download_bar(options.model, quiet=options.quiet) as on_fetched:
+                    arguments = options.load_arguments() | {"on_progress": on_fetched}
+                    model = tercet.load_model(options.model, **arguments)
             with screen.progress(len(inputs)):
                 hear = _hear_live if delivery.is_live else _hear
                 failures += hear(model, options, inputs, delivery, screen)

@@ -102,6 +102,7 @@ class OnnxDecoder:
         *,
         threads: int | None,
         cross: OpenGraph | None = None,
+        step: "onnxruntime.InferenceSession | None" = None,
     ) -> None:
         """Build and open the graphs.
 
@@ -110,21 +111,16 @@ class OnnxDecoder:
             precision: How they are multiplied.
             threads: None means one per core.
             cross: `cross_graph` of the same checkpoint and precision, opened by another engine.
+            step: What `open_step` gave for the same checkpoint and precision.
 
         Raises:
             EngineError: the heads have a width that ONNX Runtime's attention does not take.
         """
-        head_width = checkpoint.geometry.width // checkpoint.geometry.decoder_heads
-        if head_width % _HEAD_WIDTH_STEP:
-            raise EngineError(
-                f"{checkpoint.path}: its decoder's heads are {head_width} wide; ONNX Runtime takes "
-                f"multiples of {_HEAD_WIDTH_STEP}. Use engine 'torch'"
-            )
         self._checkpoint = checkpoint
         self._precision = precision
         self._threads = threads
         self._cross = cross or OnnxGraph(cross_graph(checkpoint, precision), threads=threads)
-        self._step = open_graph(decoder_graph(checkpoint, precision), threads=threads)
+        self._step = step or open_step(checkpoint, precision, threads=threads)
         self._aligned: onnxruntime.InferenceSession | None = None  # opened when first asked for
         self._heads = alignment_heads(checkpoint)
 
@@ -152,6 +148,23 @@ class OnnxDecoder:
             self._aligned = open_graph(graph, threads=self._threads)
         heads = len(self._heads)
         return OnnxSession(self._aligned, self.geometry, windows, aligned_heads=heads)
+
+
+def open_step(
+    checkpoint: Checkpoint, precision: Precision, *, threads: int | None
+) -> "onnxruntime.InferenceSession":
+    """Build and open the graph of a decoder's step.
+
+    Raises:
+        EngineError: the heads have a width that ONNX Runtime's attention does not take.
+    """
+    head_width = checkpoint.geometry.width // checkpoint.geometry.decoder_heads
+    if head_width % _HEAD_WIDTH_STEP:
+        raise EngineError(
+            f"{checkpoint.path}: its decoder's heads are {head_width} wide; ONNX Runtime takes "
+            f"multiples of {_HEAD_WIDTH_STEP}. Use engine 'torch'"
+        )
+    return open_graph(decoder_graph(checkpoint, precision), threads=threads)
 
 
 def alignment_heads(checkpoint: Checkpoint) -> tuple[tuple[int, int], ...]:

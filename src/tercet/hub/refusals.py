@@ -15,7 +15,7 @@ def way_without_hub(name: str) -> str:
     ways = "name a folder that holds it"
     if name == "base":
         return f"pip install tercet-base, or {ways}"
-    return f"{ways}, or fetch it once where the hub can be reached (HF_HUB_OFFLINE unset)"
+    return f"{ways}, or fetch it where the hub can be reached: tercet models pull {name}"
 
 
 def explained(

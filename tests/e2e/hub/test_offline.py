@@ -128,8 +128,8 @@ def test_every_file_that_is_missing_is_named_at_once(
     assert (
         "model 'owner/model' is only partly on this machine (missing in "
         f"{cached}: config.json, model-00002-of-00003.safetensors, tokenizer.json) "
-        "and the hub is switched off; name a folder that holds it, or fetch it once where the "
-        "hub can be reached (HF_HUB_OFFLINE unset)"
+        "and the hub is switched off; name a folder that holds it, or fetch it where the "
+        "hub can be reached: tercet models pull owner/model"
     ) == str(caught.value)
 
 

@@ -117,6 +117,7 @@ def test_what_the_model_is_told_when_nothing_is_said(
         "threads": None,
         "batch_size": 8,
         "offline": None,
+        "on_progress": None,
         "language": None,
         "task": "transcribe",
         "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),

@@ -62,7 +62,7 @@ def test_a_package_whose_module_went_with_another_is_not_installed(packages) -> 
     ("name", "command"),
     [
         ("onnx", "pip install onnxruntime"),
-        ("openvino", 'pip install openvino'),
+        ("openvino", "pip install openvino"),
         ("torch", 'pip install "tercet[torch]"'),
     ],
 )
