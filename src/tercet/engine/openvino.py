@@ -4,6 +4,7 @@ Opens the same graphs as ONNX Runtime. On processors with AMX it multiplies in b
 bits with a scale per row and block, or in float32.
 """
 
+import os
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -63,8 +64,7 @@ class OpenVinoGraph:
         if threads is not None:
             self._settings["INFERENCE_NUM_THREADS"] = threads
         self._usual = {name: tuple(shape) for name, shape in usual.items()}
-        # OpenVINO maps the weights from their file, so that they are in memory once; the file may go when
-        # the programs are compiled.
+        # OpenVINO maps the weights from their file, so that they are in memory once.
         self._folder = tempfile.TemporaryDirectory(prefix="tercet-", ignore_cleanup_errors=True)
         try:
             path = Path(self._folder.name, "graph.onnx")
@@ -77,6 +77,10 @@ class OpenVinoGraph:
             self._request = self._compile(self._usual)
         except Exception as fault:  # OpenVINO raises RuntimeError and its own types
             raise _failure("could not open the model", fault) from fault
+        if (
+            os.name == "posix"
+        ):  # what is mapped stays; Windows keeps the file until the process ends
+            self._folder.cleanup()
         self._other: openvino.InferRequest | None = None
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -176,3 +176,22 @@ def test_two_recordings_keep_their_languages_in_shared_batches(
         alone.decoder.languages = hearing.decoder.languages
         assert alone.model.transcribe(source, vad_filter=False) == heard[index]
         assert heard[index].language_probability == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_stream_begins_with_small_batches_and_a_transcript_with_full_ones(
+    fake, paused, overlap
+) -> None:
+    live, whole = fake(batch_size=4, overlap=overlap), fake(batch_size=4, overlap=overlap)
+    parts = list(live.model.stream(paused(11), **HEAR_ALL))
+    assert (
+        "".join(part.text for part in parts) == whole.model.transcribe(paused(11), **HEAR_ALL).text
+    )
+    assert [1, 2, 4, 4] == live.decoder.opened
+    assert [4, 4, 3] == whole.decoder.opened
+
+
+def test_the_first_window_of_a_stream_does_not_wait_for_the_others(fake, paused) -> None:
+    hearing = fake(batch_size=8, overlap=False)
+    next(hearing.model.stream(paused(9), **HEAR_ALL))
+    assert 1 == len(hearing.encoder.calls)

@@ -1,0 +1,73 @@
+"""OpenVINO's side of the seam: files, shapes, faults. Its numbers are compared in tests/parity."""
+
+import os
+import tempfile
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tercet.checkpoint.geometry import Geometry
+from tercet.convert.encoder import encoder_graph
+from tercet.convert.layers import Precision
+from tercet.errors import EngineError
+
+pytest.importorskip("openvino")  # there are no wheels for every processor
+from tercet.engine.openvino import OpenVinoEncoder, OpenVinoGraph
+
+GEOMETRY = Geometry(
+    n_mels=80,
+    width=64,
+    encoder_layers=1,
+    encoder_heads=2,
+    decoder_layers=1,
+    decoder_heads=2,
+    vocab_size=90,
+    n_audio_ctx=50,
+)
+SETTINGS = {"threads": 1, "arithmetic": "f32"}
+
+
+@pytest.fixture
+def checkpoint(random_checkpoint):
+    return random_checkpoint(GEOMETRY)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps mapped files")
+def test_the_weights_file_is_gone_once_the_graph_is_open(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    encoder = OpenVinoEncoder(checkpoint, Precision(), taps=False, **SETTINGS)
+    assert [] == list(tmp_path.iterdir())
+    # Another shape is compiled after that, from the mapped weights.
+    for frames in (50, 20):
+        assert (frames, 64) == encoder.encode(np.ones((80, 2 * frames), np.float32)).states.shape
+
+
+def test_windows_of_unusual_length_give_what_the_usual_program_would(checkpoint):
+    mel = np.random.default_rng(0).normal(size=(80, 60)).astype(np.float32)
+    build = partial(encoder_graph, checkpoint, Precision(), taps=False)
+    found = [
+        OpenVinoGraph(build, usual={"mel": (1, 80, columns)}, **SETTINGS).run({"mel": mel[None]})
+        for columns in (60, 100)
+    ]
+    np.testing.assert_allclose(found[0]["states"], found[1]["states"], atol=1e-5)
+
+
+def test_what_a_window_gave_is_not_overwritten_by_the_next(checkpoint):
+    encoder = OpenVinoEncoder(checkpoint, Precision(), taps=False, **SETTINGS)
+    first = encoder.encode(np.zeros((80, 100), np.float32)).states
+    kept = first.copy()
+    encoder.encode(np.ones((80, 100), np.float32))
+    np.testing.assert_array_equal(kept, first)
+
+
+def test_a_disk_that_is_full_is_one_line(checkpoint, monkeypatch):
+    def full(build, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tercet.engine.openvino.write_graph", full)
+    with pytest.raises(EngineError) as raised:
+        OpenVinoEncoder(checkpoint, Precision(), taps=False, **SETTINGS)
+    assert "No space left on device" in str(raised.value)
+    assert "engine 'onnx'" in str(raised.value)
+    assert "\n" not in str(raised.value)
