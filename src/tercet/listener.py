@@ -3,6 +3,7 @@
 What is allowed is checked here, before any audio is opened; the loop itself is in `longform/`.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -161,65 +162,50 @@ class Model:
     def _pieces(
         self, sources: Sequence[AudioSource], options: Mapping[str, Any], *, is_live: bool = False
     ) -> Iterator[Piece]:
-        settings = replace(self._settings(**options), is_live=is_live)
+        settings = self._settings(options, is_live=is_live)
         loop = ParallelListener(self._encoder, self._decoder, self.tokenizer, settings)
         return loop.listen(sources)
 
-    def _settings(
-        self,
-        *,
-        sampling_rate: int | None = None,
-        language: str | None = None,
-        task: str = "transcribe",
-        temperature: float | Sequence[float] = FALLBACK_TEMPERATURES,
-        compression_ratio_threshold: float | None = 2.4,
-        logprob_threshold: float | None = -1.0,
-        no_speech_threshold: float | None = 0.6,
-        suppress_tokens: str | Sequence[int] = "-1",
-        suppress_blank: bool = True,
-        without_timestamps: bool = False,
-        max_initial_timestamp: float | None = 1.0,
-        seed: int = 0,
-        longform: str = "parallel",
-        batch_size: int | None = None,
-        vad_filter: bool = True,
-        vad_parameters: Mapping[str, object] | None = None,
-        mel_floor: MelFloor = "window",
-        channel: Channel = "mean",
-        on_progress: Callable[[Progress], None] | None = None,
-        should_cancel: Callable[[], bool] | None = None,
-    ) -> ListenSettings:
-        """The options of `transcribe`, checked; its defaults are repeated here (a test compares them)."""
-        check_longform(longform)
-        check_switch("suppress_blank", suppress_blank)
-        check_switch("without_timestamps", without_timestamps)
+    def _settings(self, given: Mapping[str, Any], *, is_live: bool) -> ListenSettings:
+        """The options of `transcribe`, checked; those that are not given have its defaults.
+
+        Raises:
+            TypeError: there is no such option.
+        """
+        bound = _SIGNATURE.bind(self, None, **given)
+        bound.apply_defaults()
+        o = bound.arguments
+        check_longform(o["longform"])
+        check_switch("suppress_blank", o["suppress_blank"])
+        check_switch("without_timestamps", o["without_timestamps"])
         decode = DecodeOptions(
-            task=task,
-            language=self._language_code(language, task),
-            suppress_tokens=suppress_tokens,
-            suppress_blank=suppress_blank,
-            without_timestamps=without_timestamps,
-            max_initial_timestamp=max_initial_timestamp,
+            task=o["task"],
+            language=self._language_code(o["language"], o["task"]),
+            suppress_tokens=o["suppress_tokens"],
+            suppress_blank=o["suppress_blank"],
+            without_timestamps=o["without_timestamps"],
+            max_initial_timestamp=o["max_initial_timestamp"],
         )
         suppressed_tokens(decode, self.tokenizer)  # refuses ids that the vocabulary lacks
         policy = FallbackPolicy(
-            temperatures=temperatures_of(temperature),
-            compression_ratio_threshold=compression_ratio_threshold,
-            logprob_threshold=logprob_threshold,
-            no_speech_threshold=no_speech_threshold,
+            temperatures=temperatures_of(o["temperature"]),
+            compression_ratio_threshold=o["compression_ratio_threshold"],
+            logprob_threshold=o["logprob_threshold"],
+            no_speech_threshold=o["no_speech_threshold"],
         )
         return ListenSettings(
             decode=decode,
             policy=policy,
-            seed=seed,
-            batch_size=self._batch_size if batch_size is None else batch_size,
-            vad=vad_of(vad_filter, vad_parameters),
-            mel_floor=mel_floor,
-            channel=channel,
-            sampling_rate=sampling_rate,
+            seed=o["seed"],
+            batch_size=self._batch_size if o["batch_size"] is None else o["batch_size"],
+            vad=vad_of(o["vad_filter"], o["vad_parameters"]),
+            mel_floor=o["mel_floor"],
+            channel=o["channel"],
+            sampling_rate=o["sampling_rate"],
             overlap=self._overlap,
-            on_progress=on_progress,
-            should_cancel=should_cancel,
+            is_live=is_live,
+            on_progress=o["on_progress"],
+            should_cancel=o["should_cancel"],
         )
 
     def _language_code(self, language: str | None, task: str) -> str | None:
@@ -230,6 +216,9 @@ class Model:
         if language is not None:
             return self.tokenizer.language_code(language)
         return None if self.geometry.is_multilingual else "en"
+
+
+_SIGNATURE = inspect.signature(Model.transcribe)
 
 
 def _gather(pieces: Iterator[Piece], *, each: bool) -> Iterator[tuple[int, Outcome]]:

@@ -102,6 +102,7 @@ class Filed:
 
     def close(self) -> None:
         """Take this run's mark out of the folder."""
+        self._journal.close()
         self._presence.close()
 
     def _share(self) -> int:

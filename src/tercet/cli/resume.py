@@ -125,6 +125,13 @@ class Journal:
                 line = line if file.read(1) == b"\n" else b"\n" + line
             file.write(line)
 
+    def close(self) -> None:
+        """Leave no empty journal behind; whoever waits for its lock sees that it has gone."""
+        with ExitStack() as stack, suppress(OSError):
+            file = self._hold(stack)
+            if file is not None and file.seek(0, os.SEEK_END) == 0:
+                self._path.unlink()
+
     def _hold(self, stack: ExitStack) -> IO[bytes] | None:
         """The journal, locked until the stack closes; None where it cannot be written."""
         while True:

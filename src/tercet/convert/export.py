@@ -85,6 +85,19 @@ def write_graph(build: Build, path: Path, *, first_offset: int = 0) -> None:
     path.write_bytes(model.SerializeToString())
 
 
+def inline_model(build: Build) -> onnx.ModelProto:
+    """A graph with its weights inside, for engines that read no files beside it.
+
+    Serialising it raises ValueError where it is more than a protobuf holds (2 GB).
+    """
+    graph = build(store=lambda _, array: array)
+    model = onnx.load_from_string(graph.model)
+    for tensor in model.graph.initializer:
+        if (array := graph.weights.get(tensor.name)) is not None:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    return model
+
+
 class _WeightFile:
     """Where weights go as they come; what is handed back is mapped, and read from the disk if at all."""
 

@@ -18,7 +18,7 @@ from tercet import telemetry
 from tercet.checkpoint.arrays import Checkpoint
 from tercet.convert.cross import cross_graph
 from tercet.convert.encoder import encoder_graph
-from tercet.convert.export import Build, write_graph
+from tercet.convert.export import Build, inline_model, write_graph
 from tercet.convert.layers import Precision
 from tercet.engine import availability
 from tercet.engine.graph_encoder import GraphEncoder
@@ -64,23 +64,16 @@ class OpenVinoGraph:
         if threads is not None:
             self._settings["INFERENCE_NUM_THREADS"] = threads
         self._usual = {name: tuple(shape) for name, shape in usual.items()}
-        # OpenVINO maps the weights from their file, so that they are in memory once.
-        self._folder = tempfile.TemporaryDirectory(prefix="tercet-", ignore_cleanup_errors=True)
         try:
-            path = Path(self._folder.name, "graph.onnx")
-            write_graph(build, path)
-            self._model = self._core.read_model(path)
+            try:
+                published = self._read_mapped(build)
+            except OSError:  # no room for temporary files, or no folder for them
+                published = self._read_inline(build)
             # A value keeps the names that optimising gave it beside its own.
-            written = onnx.load(path, load_external_data=False)
-            published = {each.name for each in written.graph.output}
             self._names = [(output.names & published).pop() for output in self._model.outputs]
             self._request = self._compile(self._usual)
         except Exception as fault:  # OpenVINO raises RuntimeError and its own types
             raise _failure("could not open the model", fault) from fault
-        if (
-            os.name == "posix"
-        ):  # what is mapped stays; Windows keeps the file until the process ends
-            self._folder.cleanup()
         self._other: openvino.InferRequest | None = None
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -98,6 +91,29 @@ class OpenVinoGraph:
             }
         except Exception as fault:  # OpenVINO raises RuntimeError and its own types
             raise _failure("could not hear a window", fault) from fault
+
+    def _read_mapped(self, build: Build) -> set[str]:
+        """Read the graph from a file, whose weights are mapped; returns the names of its outputs.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder = tempfile.TemporaryDirectory(prefix="tercet-", ignore_cleanup_errors=True)
+        path = Path(folder.name, "graph.onnx")
+        write_graph(build, path)
+        written = onnx.load(path, load_external_data=False)
+        self._model = self._core.read_model(path)
+        if os.name == "posix":  # what is mapped stays
+            folder.cleanup()
+        else:  # Windows keeps the file as long as it is mapped
+            self._folder = folder
+        return {output.name for output in written.graph.output}
+
+    def _read_inline(self, build: Build) -> set[str]:
+        """The same without a file: the weights are in memory several times meanwhile."""
+        model = inline_model(build)
+        self._model = self._core.read_model(model.SerializeToString())
+        return {output.name for output in model.graph.output}
 
     def _compile(self, shapes: Shapes | None) -> "openvino.InferRequest":
         model = self._model

@@ -5,14 +5,17 @@ import tempfile
 from functools import partial
 
 import numpy as np
+import onnx
 import pytest
 
 from tercet.checkpoint.geometry import Geometry
 from tercet.convert.encoder import encoder_graph
 from tercet.convert.layers import Precision
+from tercet.engine.onnx import INT8
 from tercet.errors import EngineError
 
 pytest.importorskip("openvino")  # there are no wheels for every processor
+from tercet.engine import openvino as openvino_engine
 from tercet.engine.openvino import OpenVinoEncoder, OpenVinoGraph
 
 GEOMETRY = Geometry(
@@ -61,13 +64,32 @@ def test_what_a_window_gave_is_not_overwritten_by_the_next(checkpoint):
     np.testing.assert_array_equal(kept, first)
 
 
-def test_a_disk_that_is_full_is_one_line(checkpoint, monkeypatch):
+@pytest.mark.parametrize("precision", [Precision(), INT8])
+def test_without_room_for_temporary_files_the_graph_goes_through_memory(
+    checkpoint, monkeypatch, precision
+):
+    mel = np.random.default_rng(0).normal(size=(80, 100)).astype(np.float32)
+    expected = OpenVinoEncoder(checkpoint, precision, taps=False, **SETTINGS).encode(mel).states
+
     def full(build, path):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tercet.engine.openvino.write_graph", full)
+    found = OpenVinoEncoder(checkpoint, precision, taps=False, **SETTINGS).encode(mel).states
+    np.testing.assert_array_equal(expected, found)
+
+
+def test_a_graph_that_is_refused_is_one_line(checkpoint, monkeypatch):
+    real = openvino_engine.write_graph
+
+    def damaged(build, path):
+        real(build, path)
+        model = onnx.load(path, load_external_data=False)
+        model.graph.node[0].op_type = "NoSuchOperator"
+        onnx.save(model, path)
+
+    monkeypatch.setattr(openvino_engine, "write_graph", damaged)
     with pytest.raises(EngineError) as raised:
         OpenVinoEncoder(checkpoint, Precision(), taps=False, **SETTINGS)
-    assert "No space left on device" in str(raised.value)
     assert "engine 'onnx'" in str(raised.value)
     assert "\n" not in str(raised.value)

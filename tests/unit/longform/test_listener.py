@@ -1,13 +1,11 @@
 """What `Model` refuses before any audio is opened, and what it hands on."""
 
-import inspect
 import math
 
 import numpy as np
 import pytest
 
 import tercet
-from tercet.listener import Model
 from tercet.longform.settings import temperatures_of
 
 NONSENSE = [
@@ -115,13 +113,6 @@ def test_numpys_numbers_are_numbers(fake, noise) -> None:
 def test_a_list_of_temperatures_is_as_good_as_a_tuple() -> None:
     assert (0.0, 0.5) == temperatures_of([0, 0.5]) == temperatures_of((0.0, 0.5))
     assert (0.3,) == temperatures_of(0.3)
-
-
-def test_both_lists_of_defaults_are_the_same() -> None:
-    public = inspect.signature(Model.transcribe).parameters
-    checked = inspect.signature(Model._settings).parameters
-    expected = {name: p.default for name, p in public.items() if name not in ("self", "audio")}
-    assert expected == {name: p.default for name, p in checked.items() if name != "self"}
 
 
 def test_each_channel_cannot_be_streamed(fake) -> None:
