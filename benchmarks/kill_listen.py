@@ -177,6 +177,11 @@ def two_at_once(trial: Trial, took_s: float, chance: random.Random) -> None:
     kill(pair[0])
     if pair[1].wait():
         trial.complain("two at once, one killed: the other failed")
+    before = written(out)
+    # Where the survivor was through before the kill, the mark of the killed one is the next run's to remove.
+    trial.finish(out, "--resume", "True")
+    if written(out) != before:
+        trial.complain("two at once, one killed: the next run wrote something again")
     trial.check_end(out, "two at once, one killed")
 
 
