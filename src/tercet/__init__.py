@@ -16,7 +16,10 @@ from tercet.errors import (
     EmptyAudioError,
     EngineError,
     FingerprintError,
+    HeadError,
+    LabelError,
     LanguageError,
+    LicenceWarning,
     ModelError,
     ModelNotFoundError,
     NonFiniteAudioError,
@@ -25,10 +28,20 @@ from tercet.errors import (
     SampleRateError,
     TercetError,
     TokenizerError,
+    TokensError,
     UndecodableAudioError,
     UnsafePickleError,
 )
-from tercet.results import Progress, Segment, Transcript, WindowReport
+from tercet.results import (
+    Hearing,
+    Progress,
+    Segment,
+    SoundEvent,
+    SoundEvents,
+    SpeechTokens,
+    Transcript,
+    WindowReport,
+)
 
 if TYPE_CHECKING:
     from tercet.listener import Model
@@ -46,7 +59,11 @@ __all__ = [
     "EmptyAudioError",
     "EngineError",
     "FingerprintError",
+    "HeadError",
+    "Hearing",
+    "LabelError",
     "LanguageError",
+    "LicenceWarning",
     "Model",
     "ModelError",
     "ModelNotFoundError",
@@ -56,8 +73,12 @@ __all__ = [
     "Progress",
     "SampleRateError",
     "Segment",
+    "SoundEvent",
+    "SoundEvents",
+    "SpeechTokens",
     "TercetError",
     "TokenizerError",
+    "TokensError",
     "Transcript",
     "UndecodableAudioError",
     "UnsafePickleError",

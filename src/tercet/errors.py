@@ -14,12 +14,17 @@
     │   ├── CheckpointError              damaged, incomplete, or not a Whisper checkpoint
     │   │   └── UnsafePickleError        a pickle that would run code
     │   ├── TokenizerError               missing or foreign tokenizer
+    │   ├── HeadError                    a reading that the model lacks, or a head that does not fit it
     │   └── FingerprintError             parts that were not made for each other
     ├── EngineError                      an engine is missing, or cannot do what was asked
     ├── OptionError (ValueError)         an option has a value that is not allowed
-    │   └── LanguageError                a language that the model does not know
+    │   ├── LanguageError                a language that the model does not know
+    │   └── LabelError                   a sound label that the head does not know
+    ├── TokensError (ValueError)         speech tokens out of range, of another codebook, or damaged
     ├── OutputError (OSError)            a result could not be written
     └── Cancelled                        the caller's cancel callback said so
+
+    LicenceWarning (UserWarning)         weights whose licence forbids something that people commonly do
 
 Messages are one line: the input's name, what is wrong, what to do.
 """
@@ -81,6 +86,10 @@ class TokenizerError(ModelError):
     """The tokenizer is missing, or belongs to another vocabulary."""
 
 
+class HeadError(ModelError):
+    """The model has no such reading, or the head was made for another shape of encoder."""
+
+
 class FingerprintError(ModelError):
     """Two parts (an encoder and a head, say) were not made for each other."""
 
@@ -97,9 +106,21 @@ class LanguageError(OptionError):
     """The model does not know this language."""
 
 
+class LabelError(OptionError):
+    """The tag head knows no sound of this name."""
+
+
+class TokensError(TercetError, ValueError):
+    """Speech tokens that cannot be used: out of range, of another codebook, or in a damaged file."""
+
+
 class OutputError(TercetError, OSError):
     """A result could not be written."""
 
 
 class Cancelled(TercetError):  # noqa: N818 - a request, not a fault
     """The caller asked to stop."""
+
+
+class LicenceWarning(UserWarning):
+    """Said before weights are used whose licence forbids commercial use, for instance."""

@@ -1,7 +1,13 @@
 """What Tercet hands back: frozen results that know how to become JSON. No decoding, no file writing."""
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # `import tercet` is quick
+    import numpy as np
 
 SCHEMA = "tercet/1"  # raised when a field changes meaning; adding fields does not raise it
 
@@ -105,3 +111,218 @@ class Transcript:
         from tercet.text.captions import render
 
         return render(self, format_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundEvent:
+    """A sound with its onset and offset, in seconds on the recording's clock."""
+
+    start_s: float
+    end_s: float
+    label: str  # display name
+    score: float  # 0..1: the highest frame score within it
+    label_id: int  # its column in `SoundEvents.frames`
+
+    def to_json(self) -> dict[str, Any]:
+        """The five fields by name."""
+        return {
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "label": self.label,
+            "score": self.score,
+            "label_id": self.label_id,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # arrays have no one answer to ==
+class SoundEvents:
+    """The sounds of one recording (or of one channel or part of it)."""
+
+    events: tuple[SoundEvent, ...]  # by onset
+    # Scores 0..1, float32 [rows, labels]; row i stands for [start_s + i x frame_s, + frame_s).
+    frames: "np.ndarray"
+    labels: tuple[str, ...]
+    frame_s: float = 0.4
+    start_s: float = 0.0  # of the first row
+    duration_s: float  # of what was heard; the last row may reach beyond it
+    # The head's raw outputs, float32 [rows, labels], where a row is one window of the head and no mean.
+    logits: "np.ndarray | None" = None
+    channel: int | None = None
+
+    def __iter__(self) -> Iterator[SoundEvent]:
+        return iter(self.events)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def to_json(self, *, frames: bool = False) -> dict[str, Any]:
+        """Events and the grid's description; with `frames`, the grid itself."""
+        return {
+            "events": [event.to_json() for event in self.events],
+            "frame_s": self.frame_s,
+            "start_s": self.start_s,
+            "duration_s": self.duration_s,
+            "labels": list(self.labels),
+            "schema": SCHEMA,
+            **({} if self.channel is None else {"channel": self.channel}),
+            **({"frames": self.frames.tolist()} if frames else {}),
+        }
+
+    def in_language(self, language: str) -> "SoundEvents":
+        """The same with display names in another language (AudioSet's labels; English where there is none).
+
+        Raises:
+            LanguageError: nobody has translated them into it.
+        """
+        from tercet.text.labels import in_language  # a late import upward, as `Transcript._as`
+
+        return in_language(self, language)
+
+    def to_audacity(self) -> str:
+        """A label track for Audacity: start, end (seconds) and label, with tabs between them."""
+        return self._as("audacity")
+
+    def to_txt(self) -> str:
+        """One line per event, for people."""
+        return self._as("txt")
+
+    def to_tsv(self) -> str:
+        """Tab-separated start, end (seconds), label and score, with a header."""
+        return self._as("tsv")
+
+    def _as(self, format_name: str) -> str:
+        from tercet.text.event_formats import render
+
+        return render(self, format_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpeechTokens:
+    """Discrete units of one recording: codes of a codebook, laid end to end on its clock."""
+
+    ids: "np.ndarray"  # int32 [n], or [n, depth] of a residual quantizer
+    codebook_size: int  # ids lie in 0..codebook_size - 1 (each level's, of a residual quantizer)
+    codebook: str  # which codebook: the first 16 hex digits of its SHA-256; "" where nobody knows
+    rate_hz: float = 25.0
+    start_s: float = 0.0  # of the first code
+    duration_s: float  # of what was heard; its last, incomplete code is left out
+    # Where encoder windows begin, as places in `ids`; the first one is 0. Codes of a window are decoded
+    # together (`Model.detokenize`).
+    window_starts: tuple[int, ...] = (0,)
+    mask_code: int | None = None  # the code that stands for no speech; never chosen for sound
+    channel: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    @property
+    def depth(self) -> int:
+        """How many codes there are at each time: 1, or those of a residual quantizer."""
+        return 1 if self.ids.ndim == 1 else int(self.ids.shape[1])
+
+    @property
+    def bits_per_second(self) -> float:
+        """What the codes may carry at most: rate x depth x log2(codebook size)."""
+        return self.rate_hz * self.depth * math.log2(self.codebook_size)
+
+    @property
+    def windows(self) -> tuple[tuple[float, "np.ndarray"], ...]:
+        """(start in seconds, ids) of each encoder window."""
+        edges = (*self.window_starts, len(self.ids))
+        return tuple(
+            (self.start_s + first / self.rate_hz, self.ids[first:last])
+            for first, last in pairwise(edges)
+        )
+
+    def times_s(self) -> "np.ndarray":
+        """When each code begins, float64 [n], seconds on the recording's clock."""
+        import numpy as np
+
+        times: np.ndarray = self.start_s + np.arange(len(self.ids)) / self.rate_hz
+        return times
+
+    def to_text(self, *, marks: bool = True, joined: bool = False) -> str:
+        """`<|sound_start|><|sound_0123|>...<|sound_end|>`, one group per window, as Ichigo writes it.
+
+        A residual quantizer's codes come time by time, level after level.
+
+        Args:
+            marks: Put `<|sound_start|>` and `<|sound_end|>` around each group.
+            joined: One group for the whole recording.
+        """
+        groups = [self.ids] if joined else [ids for _, ids in self.windows]
+        around = ("<|sound_start|>", "<|sound_end|>") if marks else ("", "")
+        return "".join(
+            around[0]
+            + "".join(f"<|sound_{code:04d}|>" for code in ids.ravel().tolist())
+            + around[1]
+            for ids in groups
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Codes by window, and what is needed to read them."""
+        return {
+            "rate_hz": self.rate_hz,
+            "codebook": self.codebook,
+            "codebook_size": self.codebook_size,
+            "mask_code": self.mask_code,
+            "depth": self.depth,
+            "start_s": self.start_s,
+            "duration_s": self.duration_s,
+            "bits_per_second": round(self.bits_per_second, 1),
+            "windows": [{"start_s": s, "ids": ids.tolist()} for s, ids in self.windows],
+            "schema": SCHEMA,
+            **({} if self.channel is None else {"channel": self.channel}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """Everything that one pass over a recording gave. A reading that was not asked for is None."""
+
+    transcript: Transcript | None
+    tags: SoundEvents | None
+    speech_tokens: SpeechTokens | None
+    duration_s: float
+    # Which readings shared an encoder pass: (("text", "tags"), ("tokens",)) means two passes per window.
+    encoder_passes: tuple[tuple[str, ...], ...]
+    channel: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The transcript's text; empty where text was not asked for."""
+        return "" if self.transcript is None else self.transcript.text
+
+    @property
+    def language(self) -> str | None:
+        """The transcript's language; None where text was not asked for."""
+        return None if self.transcript is None else self.transcript.language
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """The transcript's segments."""
+        return () if self.transcript is None else self.transcript.segments
+
+    @property
+    def windows(self) -> Sequence[WindowReport]:
+        """How each window was heard for its text."""
+        return () if self.transcript is None else self.transcript.windows
+
+    def to_json(self) -> dict[str, Any]:
+        """openai-whisper's result dictionary, with `sound_events` and `speech_tokens` beside it."""
+        return {
+            **({} if self.transcript is None else self.transcript.to_json()),
+            "schema": SCHEMA,
+            "duration_s": self.duration_s,
+            "encoder_passes": [list(readings) for readings in self.encoder_passes],
+            **({} if self.channel is None else {"channel": self.channel}),
+            **({} if self.tags is None else {"sound_events": self.tags.to_json()["events"]}),
+            **(
+                {}
+                if self.speech_tokens is None
+                else {"speech_tokens": self.speech_tokens.to_json()}
+            ),
+        }

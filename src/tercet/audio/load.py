@@ -8,6 +8,7 @@ import numpy as np
 
 from tercet.audio.arrays import RATE_HZ, Samples, check_rate
 from tercet.audio.decode import Decoder
+from tercet.audio.pushed import Pushed
 from tercet.audio.resample import ChannelChoice, Chunks, check_choice, resampled
 from tercet.audio.sources import AudioSource, Encoded, recognise
 from tercet.errors import AudioUnreadableError, EmptyAudioError
@@ -28,6 +29,8 @@ def load(
       PCM. [n], or two axes, of which the shorter one holds the channels (the first where both are alike).
       `sampling_rate` is theirs; without it they are taken for 16 kHz, as openai-whisper and faster-whisper
       do;
+    - an iterator of such arrays, which are heard as they come (a microphone, a socket); `sampling_rate` as
+      for samples;
     - a data set's dictionary: {"array", "sampling_rate"}, or {"bytes"} or {"path"} where it is not decoded.
 
     `channel` is "mean" (all of them mixed), a number from 0 on, or "each" (blocks then have one row per
@@ -49,6 +52,9 @@ def load(
     found = recognise(source, sampling_rate)
     if isinstance(found, Samples):
         return Recording(found.name, lambda: _Pass.over_samples(found), channel)
+    if isinstance(found, Pushed):
+        blocks = _Pass(found.chunks(), None, can_reopen=False)
+        return Recording(found.name, lambda: blocks, channel)
     return Recording(found.name, lambda: _Pass.over_file(found), channel)
 
 

@@ -3,7 +3,7 @@
 Every function takes mono float32 at 16 kHz. A frame is 10 ms.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import numpy as np
@@ -19,6 +19,7 @@ EDGE_SAMPLES = (
 WINDOW_SAMPLES = 30 * RATE_HZ  # what stock Whisper encodes at once
 
 _POWER_FLOOR = 1e-10  # keeps log10 finite in digital silence
+SILENCE_LOG10 = -10.0  # what that gives
 _RANGE_LOG10 = 8.0  # what lies more than 80 dB under the maximum is raised to there
 _SLANEY_KNEE_HZ = 1000.0  # the mel scale is linear below and logarithmic above
 _SLANEY_HZ_PER_MEL = 200.0 / 3.0
@@ -123,10 +124,7 @@ def log_mel(
         sound = np.pad(sound, (0, EDGE_SAMPLES + 1 - sound.size))
     log = _log_power(np.pad(sound, EDGE_SAMPLES, mode="reflect"), n_frames, n_mels)
     if log.size:
-        maximum = log.max() if floor_max is None else floor_max
-        np.maximum(log, np.float32(maximum - _RANGE_LOG10), out=log)
-    log += np.float32(4.0)
-    log /= np.float32(4.0)
+        raise_and_scale(log, float(log.max()) if floor_max is None else floor_max)
     if pad_value is not None:
         log = np.pad(log, ((0, 0), (0, wanted_frames - n_frames)))
         log[:, heard_frames:] = pad_value
@@ -143,7 +141,19 @@ def log_mel_maximum(blocks: Iterable[np.ndarray], *, n_mels: int = 80) -> float:
     Raises:
         OptionError: `n_mels` is neither 80 nor 128.
     """
-    maximum = float(np.log10(_POWER_FLOOR))
+    return max(float(log.max()) for log in log_power_of_blocks(blocks, n_mels=n_mels))
+
+
+def log_power_of_blocks(blocks: Iterable[np.ndarray], *, n_mels: int = 80) -> Iterator[np.ndarray]:
+    """log10 of the mel power of a whole recording with zeros behind it, neither raised nor scaled.
+
+    `blocks` are float32 [n], of any lengths. Yields consecutive float32 [n_mels, frames], frames > 0, each as
+    soon as its sound is there; at the end all frames that hear any sound, which are one or two more than
+    samples // 160.
+
+    Raises:
+        OptionError: `n_mels` is neither 80 nor 128.
+    """
     held = np.zeros(0, np.float32)
     is_start = True
     for block in blocks:
@@ -155,7 +165,7 @@ def log_mel_maximum(blocks: Iterable[np.ndarray], *, n_mels: int = 80) -> float:
             is_start = False
         n_frames = (held.size - FFT_SAMPLES) // HOP_SAMPLES + 1
         if n_frames > 0:
-            maximum = max(maximum, float(_log_power(held, n_frames, n_mels).max()))
+            yield _log_power(held, n_frames, n_mels)
             held = held[n_frames * HOP_SAMPLES :]
     if (
         is_start
@@ -163,5 +173,15 @@ def log_mel_maximum(blocks: Iterable[np.ndarray], *, n_mels: int = 80) -> float:
         held = np.pad(held, (0, EDGE_SAMPLES + 1 - held.size))
         held = np.pad(held, (EDGE_SAMPLES, 0), mode="reflect")
     tail = np.pad(held, (0, FFT_SAMPLES))
-    n_frames = (tail.size - FFT_SAMPLES) // HOP_SAMPLES + 1
-    return max(maximum, float(_log_power(tail, n_frames, n_mels).max()))
+    yield _log_power(tail, (tail.size - FFT_SAMPLES) // HOP_SAMPLES + 1, n_mels)
+
+
+def raise_and_scale(log: np.ndarray, maximum: float) -> np.ndarray:
+    """The encoder's units, in place: values under `maximum` - 8 are raised to there, then (x + 4) / 4.
+
+    `log` is float32, log10 of mel power.
+    """
+    np.maximum(log, np.float32(maximum - _RANGE_LOG10), out=log)
+    log += np.float32(4.0)
+    log /= np.float32(4.0)
+    return log

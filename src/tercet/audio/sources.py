@@ -4,13 +4,14 @@ import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
 from tercet.audio.arrays import Samples, from_array
+from tercet.audio.pushed import Pushed, pushed
 from tercet.errors import (
     AudioError,
     AudioNotFoundError,
@@ -20,7 +21,8 @@ from tercet.errors import (
     UndecodableAudioError,
 )
 
-# A path, "-", bytes, a binary file object, an array, or a data set's dictionary: told apart at run time.
+# A path, "-", bytes, a binary file object, an array, an iterator of arrays, or a data set's dictionary: told
+# apart at run time.
 AudioSource: TypeAlias = object
 
 HEAD_BYTES = 64  # read ahead, to tell an empty input and to explain a bad header
@@ -74,7 +76,7 @@ class _ReadAhead:
         return taken
 
 
-def recognise(source: AudioSource, sampling_rate: int | None) -> Encoded | Samples:
+def recognise(source: AudioSource, sampling_rate: int | None) -> Encoded | Samples | Pushed:
     """Tell what `source` is. See `tercet.audio.load.load` for the forms.
 
     Raises:
@@ -87,6 +89,8 @@ def recognise(source: AudioSource, sampling_rate: int | None) -> Encoded | Sampl
     if isinstance(source, Mapping):
         return _from_mapping(source, sampling_rate)
     encoded = _encoded(source)
+    if encoded is None and isinstance(source, Iterator):
+        return pushed(source, sampling_rate)
     if encoded is None:
         return from_array(source, sampling_rate, name="<array>")
     if sampling_rate is not None:
@@ -113,7 +117,9 @@ def _encoded(source: AudioSource) -> Encoded | None:
     return None
 
 
-def _from_mapping(source: Mapping[str, object], sampling_rate: int | None) -> Encoded | Samples:
+def _from_mapping(
+    source: Mapping[str, object], sampling_rate: int | None
+) -> Encoded | Samples | Pushed:
     """A data set's dictionary: {"array" or "raw", "sampling_rate"}, or {"bytes", "path"}."""
     for key in ("array", "raw"):
         if source.get(key) is not None:
