@@ -13,7 +13,7 @@ from tercet.checkpoint.settings import read_json_object
 from tercet.errors import CheckpointError, ModelNotFoundError
 
 _IN_FOLDER = ("config.json", "model.safetensors", "model.bin", "model.safetensors.index.json")
-_FOREIGN = (
+FOREIGN = (
     (b"lmgg", "a whisper.cpp model (GGML)"),
     (b"ggml", "a whisper.cpp model (GGML)"),
     (b"GGUF", "a GGUF model"),
@@ -88,6 +88,6 @@ def _refuse_foreign(path: Path) -> None:
         return
     with path.open("rb") as file:
         start = file.read(64)
-    for magic, kind in _FOREIGN:
+    for magic, kind in FOREIGN:
         if start.startswith(magic) or start.lower().startswith(magic):
             raise CheckpointError(f"{path}: {kind}; give {_WANTED}")

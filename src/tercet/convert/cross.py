@@ -80,7 +80,11 @@ class CrossAttention:
     """
 
     def __init__(
-        self, builder: GraphBuilder, matrices: Matrices, precision: Precision, tokens: str
+        self,
+        builder: GraphBuilder,
+        matrices: Matrices[Checkpoint],
+        precision: Precision,
+        tokens: str,
     ) -> None:
         """`tokens` is any value [rows, n, width]; none of it is read."""
         self._builder = builder

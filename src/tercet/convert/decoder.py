@@ -71,7 +71,7 @@ def decoder_graph(
 
 
 def _embed(
-    builder: GraphBuilder, matrices: Matrices, tokens: str, positions: str, kind: Kind
+    builder: GraphBuilder, matrices: Matrices[Checkpoint], tokens: str, positions: str, kind: Kind
 ) -> str:
     table = "model.decoder.embed_positions.weight"
     place = builder.op("Gather", builder.weight(table, matrices.floats(table)), positions)
@@ -100,7 +100,7 @@ def _embed(
 
 def _block(
     builder: GraphBuilder,
-    matrices: Matrices,
+    matrices: Matrices[Checkpoint],
     value: str,
     index: int,
     precision: Precision,
@@ -121,7 +121,7 @@ def _block(
 
 
 def _self_attention(
-    builder: GraphBuilder, matrices: Matrices, value: str, index: int, kind: Kind
+    builder: GraphBuilder, matrices: Matrices[Checkpoint], value: str, index: int, kind: Kind
 ) -> str:
     geometry = matrices.checkpoint.geometry
     heads, size = geometry.decoder_heads, geometry.width // geometry.decoder_heads

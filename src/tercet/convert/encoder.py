@@ -60,7 +60,7 @@ def pooling_weights(frames: int, real_frames: int, *, per_tap: int = 20) -> np.n
     return weights
 
 
-def _stem(builder: GraphBuilder, matrices: Matrices, mel: str) -> str:
+def _stem(builder: GraphBuilder, matrices: Matrices[Checkpoint], mel: str) -> str:
     value = mel
     for name, stride in (("conv1", 1), ("conv2", 2)):
         prefix = f"model.encoder.{name}"
@@ -88,7 +88,11 @@ def _stem(builder: GraphBuilder, matrices: Matrices, mel: str) -> str:
 
 
 def _block(
-    builder: GraphBuilder, matrices: Matrices, value: str, index: int, precision: Precision
+    builder: GraphBuilder,
+    matrices: Matrices[Checkpoint],
+    value: str,
+    index: int,
+    precision: Precision,
 ) -> str:
     layer = f"model.encoder.layers.{index}"
     attention = f"{layer}.self_attn"

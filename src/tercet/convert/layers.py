@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from tercet.checkpoint.arrays import Arrays
 from tercet.convert.builder import GraphBuilder
 from tercet.convert.linear import Kind, Matrices, add_linear
 
@@ -22,7 +23,7 @@ class Precision:
     cross_cache: Literal["float", "int8"] = "float"  # keys and values of cross-attention
 
 
-def add_norm(builder: GraphBuilder, matrices: Matrices, value: str, name: str) -> str:
+def add_norm(builder: GraphBuilder, matrices: Matrices[Arrays], value: str, name: str) -> str:
     """Layer normalisation over the last axis."""
     return builder.op(
         "LayerNormalization",
@@ -35,7 +36,7 @@ def add_norm(builder: GraphBuilder, matrices: Matrices, value: str, name: str) -
 
 
 def add_projection(
-    builder: GraphBuilder, matrices: Matrices, value: str, name: str, kind: Kind
+    builder: GraphBuilder, matrices: Matrices[Arrays], value: str, name: str, kind: Kind
 ) -> str:
     """One matrix with its bias; key projections have none."""
     bias = None if name.endswith("k_proj") else matrices.floats(f"{name}.bias")
@@ -43,7 +44,7 @@ def add_projection(
 
 
 def add_qkv(
-    builder: GraphBuilder, matrices: Matrices, value: str, attention: str, kind: Kind
+    builder: GraphBuilder, matrices: Matrices[Arrays], value: str, attention: str, kind: Kind
 ) -> tuple[str, str, str]:
     """Queries, keys and values as one product (activations are quantised once), then split."""
     names = tuple(f"{attention}.{part}_proj" for part in "qkv")
@@ -55,7 +56,7 @@ def add_qkv(
 
 
 def add_mlp(
-    builder: GraphBuilder, matrices: Matrices, value: str, layer: str, precision: Precision
+    builder: GraphBuilder, matrices: Matrices[Arrays], value: str, layer: str, precision: Precision
 ) -> str:
     """`fc2(gelu(fc1(norm(value))))`, without the residual."""
     normed = add_norm(builder, matrices, value, f"{layer}.final_layer_norm")

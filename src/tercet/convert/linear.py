@@ -11,24 +11,25 @@ is; `tensor` has one scale per row, so blocks are rounded again.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
-from tercet.checkpoint.arrays import Checkpoint, Int8Matrix
+from tercet.checkpoint.arrays import Arrays, Int8Matrix
 from tercet.convert.builder import GraphBuilder
 from tercet.convert.quantize import quantize
 
 Kind = Literal["float", "rows", "tensor"]
+Source_co = TypeVar("Source_co", bound=Arrays, covariant=True)
 ROW_BLOCK = 128  # columns that share an activation scale where the weights have one scale per row
 _INT8_ACTIVATIONS = 4  # accuracy_level of MatMulNBits: int8 dot products, float32 sums of blocks
 
 
 @dataclass(frozen=True, slots=True)
-class Matrices:
-    """The matrices of a checkpoint, in whatever precision a graph asks for."""
+class Matrices(Generic[Source_co]):
+    """The matrices of a checkpoint, or of a head, in whatever precision a graph asks for."""
 
-    checkpoint: Checkpoint
+    checkpoint: Source_co
 
     def floats(self, name: str) -> np.ndarray:
         """Any array as float32."""
@@ -52,7 +53,7 @@ class Matrices:
 
 def add_linear(
     builder: GraphBuilder,
-    matrices: Matrices,
+    matrices: Matrices[Arrays],
     value: str,
     names: tuple[str, ...],
     bias: np.ndarray | None,

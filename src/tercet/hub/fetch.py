@@ -81,6 +81,40 @@ def fetch_tokenizer(repository: str, *, token: str | None = None) -> Path:
         return _fetch(repository, choose, about, None, token, None, False) / TOKENIZER
 
 
+def fetch_file(
+    about: str,
+    way: str,
+    repository: str,
+    file: str,
+    *,
+    token: str | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """One file of a repository.
+
+    Args:
+        about: what is wanted, for the error's line to begin with.
+        way: how to get it otherwise, for it to end with.
+        repository: the hub id.
+        file: its path in the repository.
+        token: as for `find_model`.
+        on_progress: as for `find_model`.
+
+    Raises:
+        ModelNotFoundError: it cannot be had; one line says what to do.
+    """
+
+    def choose(names: Collection[str]) -> list[str]:
+        if file not in names:
+            raise ModelNotFoundError(
+                f"{about}: the hub repository {repository} has no file {file}; check its name, or {way}"
+            )
+        return [file]
+
+    with _one_line(about, way, repository, None):
+        return _fetch(repository, choose, about, None, token, on_progress, False) / file
+
+
 @contextmanager
 def _one_line(about: str, way: str, repository: str, revision: str | None) -> Iterator[None]:
     try:
