@@ -81,7 +81,7 @@ class OpenVinoGraph:
         try:
             request = self._request
             if any(self._usual.get(name) != array.shape for name, array in inputs.items()):
-                self._other = self._other or self._compile(None)
+                self._other = self._other or self._begun(self._compile(None), inputs)
                 request = self._other
             request.infer(dict(inputs), share_inputs=True)
             # Copies: the request's own memory is written again by the next window.
@@ -114,6 +114,20 @@ class OpenVinoGraph:
         model = inline_model(build)
         self._model = self._core.read_model(model.SerializeToString())
         return {output.name for output in model.graph.output}
+
+    def _begun(
+        self, request: "openvino.InferRequest", inputs: Mapping[str, np.ndarray]
+    ) -> "openvino.InferRequest":
+        """A request of free shapes that has computed something long.
+
+        One that begins with a time of 1 gives noise for whatever longer comes later (2026.4).
+        """
+        longer = {
+            name: np.zeros(self._usual.get(name, array.shape), array.dtype)
+            for name, array in inputs.items()
+        }
+        request.infer(longer)
+        return request
 
     def _compile(self, shapes: Shapes | None) -> "openvino.InferRequest":
         model = self._model

@@ -143,6 +143,46 @@ def open_over(decoder: Decoder, states: Array, *, align: bool = False) -> Sessio
     return decoder.open(project_all(decoder, states), align=align)
 
 
+class TagScorer(Protocol):
+    """A tag head (`checkpoint.heads.TagHead`) on an engine: taps in, logits out."""
+
+    def score(self, taps: Array, windows: np.ndarray) -> np.ndarray:
+        """Logits of several windows of the same taps: float32 NumPy [n, labels].
+
+        `taps` [layers, frames, width] is the engine's own array; `windows` int64 [n, frames per window] are
+        the frames that each window hears. What a window gives does not depend on the others.
+
+        Raises:
+            EngineError: the taps have other layers or another width, or a window lies outside.
+        """
+        ...
+
+
+class Coder(Protocol):
+    """A quantizer (`checkpoint.heads.Quantizer`) on an engine: states to codes, and back."""
+
+    def encode(self, states: Array, *, allow_mask: bool = False) -> np.ndarray:
+        """Codes of one window: int32 NumPy [frames // downsample], or [.., depth] of a residual quantizer.
+
+        `states` [frames, width] is the engine's own array. `allow_mask` lets sound be given the code that
+        stands for no speech, as Ichigo does.
+
+        Raises:
+            EngineError: the states have another width, or no whole code.
+        """
+        ...
+
+    def decode(self, codes: np.ndarray) -> Array:
+        """States for the decoder, the engine's own array float32 [1500, width], from one window's codes.
+
+        `codes` as `encode` gives them, at most 750 (at 25 Hz); what is missing is filled with the mask.
+
+        Raises:
+            EngineError: too many codes, or one that the codebook lacks.
+        """
+        ...
+
+
 class OpenGraph(Protocol):
     """A graph of `convert/` that some engine has opened."""
 

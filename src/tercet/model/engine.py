@@ -253,7 +253,7 @@ def build_torch(
         EngineError: the device is not there, or the dtype is not "float32", "float16" or
             "bfloat16". CheckpointError: an array cannot be read.
     """
-    place, number = _device(device), _dtype(dtype)
+    place, number = torch_device(device), torch_dtype(dtype)
     if threads is not None:
         torch.set_num_threads(threads)
     g = checkpoint.geometry
@@ -289,7 +289,12 @@ def _fill(module: nn.Module, checkpoint: Checkpoint, prefix: str) -> None:
             parameter.requires_grad_(False)
 
 
-def _device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        EngineError: torch cannot use it here.
+    """
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -299,7 +304,12 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str) -> torch.dtype:
+def torch_dtype(name: str) -> torch.dtype:
+    """A number type by its name.
+
+    Raises:
+        EngineError: the engine does not compute in it.
+    """
     if name not in _DTYPES:
         raise EngineError(f"dtype {name!r}: the torch engine has {', '.join(_DTYPES)}")
     return _DTYPES[name]
