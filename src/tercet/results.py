@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `import tercet` is quick
@@ -233,7 +233,7 @@ class SpeechTokens:
         """(start in seconds, ids) of each encoder window."""
         edges = (*self.window_starts, len(self.ids))
         return tuple(
-            (self.start_s + first / self.rate_hz, self.ids[first:last])
+            (round(self.start_s + first / self.rate_hz, 6), self.ids[first:last])
             for first, last in pairwise(edges)
         )
 
@@ -244,7 +244,7 @@ class SpeechTokens:
         times: np.ndarray = self.start_s + np.arange(len(self.ids)) / self.rate_hz
         return times
 
-    def to_text(self, *, marks: bool = True, joined: bool = False) -> str:
+    def to_text(self, *, marks: bool = True, joined: bool = False, durations: bool = False) -> str:
         """`<|sound_start|><|sound_0123|>...<|sound_end|>`, one group per window, as Ichigo writes it.
 
         A residual quantizer's codes come time by time, level after level.
@@ -252,15 +252,13 @@ class SpeechTokens:
         Args:
             marks: Put `<|sound_start|>` and `<|sound_end|>` around each group.
             joined: One group for the whole recording.
+            durations: Write a code that is repeated once, behind `<|duration_04|>`, as in Ichigo's corpora
+                (2 to 99 times). `Model.detokenize` reads both forms.
         """
         groups = [self.ids] if joined else [ids for _, ids in self.windows]
         around = ("<|sound_start|>", "<|sound_end|>") if marks else ("", "")
-        return "".join(
-            around[0]
-            + "".join(f"<|sound_{code:04d}|>" for code in ids.ravel().tolist())
-            + around[1]
-            for ids in groups
-        )
+        write = _with_durations if durations else _one_by_one
+        return "".join(around[0] + write(ids.ravel().tolist()) + around[1] for ids in groups)
 
     def to_json(self) -> dict[str, Any]:
         """Codes by window, and what is needed to read them."""
@@ -277,6 +275,23 @@ class SpeechTokens:
             "schema": SCHEMA,
             **({} if self.channel is None else {"channel": self.channel}),
         }
+
+
+def _one_by_one(codes: Sequence[int]) -> str:
+    return "".join(f"<|sound_{code:04d}|>" for code in codes)
+
+
+def _with_durations(codes: Sequence[int]) -> str:
+    """Runs of one code as a duration and the code; 99 at most in one."""
+    words = []
+    for code, run in groupby(codes):
+        left = len(list(run))
+        while left:
+            count = min(left, 99)
+            words.append(f"<|duration_{count:02d}|>" if count > 1 else "")
+            words.append(f"<|sound_{code:04d}|>")
+            left -= count
+    return "".join(words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
