@@ -1,31 +1,29 @@
-"""The model that people hold in their hands: audio in, transcripts out.
+"""The model that people hold in their hands: audio in; text, sounds and speech tokens out.
 
 What is allowed is checked here, before any audio is opened; the loop itself is in `longform/`.
 """
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from tercet.audio.convention import MelFloor
 from tercet.audio.sources import AudioSource
 from tercet.checkpoint.geometry import Geometry
-from tercet.decoding.fallback import FallbackPolicy
-from tercet.decoding.options import DecodeOptions
-from tercet.decoding.rules import suppressed_tokens
+from tercet.engine.heads import Heads
 from tercet.engine.protocol import Decoder, Encoder
 from tercet.errors import OptionError, TercetError
-from tercet.longform.parallel import ParallelListener, Piece
-from tercet.longform.settings import (
-    ListenSettings,
-    check_count,
-    check_longform,
-    check_switch,
-    temperatures_of,
-    vad_of,
-)
-from tercet.longform.tracks import Channel, MelFloor
-from tercet.results import Progress, Transcript
+from tercet.longform.beginning import begin, settings_of, split_options
+from tercet.longform.detokenizing import detokenize
+from tercet.longform.gathering import Heard, Wanted, gather, parts_of, transcripts
+from tercet.longform.instruments import Instruments
+from tercet.longform.originals import check_match, tag_as_whisper_at, tokenize_as_ichigo
+from tercet.longform.parallel import Piece
+from tercet.longform.passes import TAGS, TEXT, TOKENS
+from tercet.longform.settings import check_count
+from tercet.longform.tracks import Channel
+from tercet.readings.events import PerLabel
+from tercet.results import Hearing, Progress, Transcript
 from tercet.text.tokenizer import Tokenizer
 
 Outcome = Transcript | tuple[Transcript, ...] | TercetError
@@ -33,7 +31,7 @@ FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # openai-whisper's
 
 
 class Model:
-    """An opened Whisper: encoder, decoder and tokenizer, on one engine. Made by `load_model`.
+    """An opened Whisper: encoder, decoder, tokenizer and heads, on one engine. Made by `load_model`.
 
     Not for use by several threads at once; results never depend on what was heard before.
     """
@@ -47,24 +45,213 @@ class Model:
         *,
         batch_size: int,
         overlap: bool = True,
+        heads: Heads | None = None,
     ) -> None:
         check_count("batch_size", batch_size)
-        self._overlap = overlap
         self.name = name
         self.tokenizer = tokenizer
-        self._encoder = encoder
-        self._decoder = decoder
-        self._batch_size = batch_size
+        self._instruments = Instruments(
+            name=name,
+            encoder=encoder,
+            decoder=decoder,
+            tokenizer=tokenizer,
+            heads=heads or Heads(),
+            batch_size=batch_size,
+            overlap=overlap,
+        )
 
     @property
     def geometry(self) -> Geometry:
         """The model's sizes."""
-        return self._encoder.geometry
+        return self._instruments.encoder.geometry
 
     @property
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages that the model knows; ("en",) for `.en` models."""
         return self.tokenizer.languages
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether it hears sound events: whether it has a tag head."""
+        return self._instruments.heads.tags is not None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it gives speech tokens: whether it has a quantizer."""
+        return self._instruments.heads.codes is not None
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """What it can read: "text", and "tags" and "tokens" where it has the heads."""
+        return self._instruments.readings
+
+    def listen(
+        self, audio: AudioSource, *, only: str | Sequence[str] | None = None, **options: Any
+    ) -> Any:  # `Hearing`, but for channel="each": a union would trouble every other caller
+        """Hear one recording once: text, sound events and speech tokens from one encoder pass.
+
+        Takes the options of `transcribe` and of `tag` (`match` excepted).
+
+        Args:
+            audio: As for `transcribe`.
+            only: One or several of "text", "tags", "tokens"; None: all that the model has.
+            options: By name; see docs/options.md.
+
+        Returns:
+            A `Hearing`; with channel="each" a tuple, one per channel.
+
+        Raises:
+            AudioError: the recording cannot be heard.
+            HeadError: the model lacks a reading that was asked for.
+            OptionError: an option's value is not allowed, or it belongs to a reading that is not wanted.
+            Cancelled: `should_cancel` said so.
+        """
+        ((_, outcome),) = self.listen_many([audio], only=only, **options)
+        if isinstance(outcome, TercetError):
+            raise outcome
+        return outcome
+
+    def listen_many(
+        self,
+        sources: Sequence[AudioSource],
+        *,
+        only: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> Iterator[tuple[int, Heard]]:
+        """Hear several recordings, their windows batched together; options as for `listen`.
+
+        Yields (index of the source, its result or its error) as each is finished, which need not be their
+        order; a source that cannot be heard harms no other.
+
+        Raises:
+            OptionError: at once, before anything is opened.
+            Cancelled: `should_cancel` said so; what was yielded before stays good.
+        """
+        each = options.get("channel") == "each"
+        pieces, wanted = self._start(sources, only, options)
+        return gather(pieces, wanted, each=each)
+
+    def stream(
+        self, audio: AudioSource, *, only: str | Sequence[str] | None = None, **options: Any
+    ) -> Iterator[Hearing]:
+        """Hear one recording, window by window, in bounded memory; options as for `listen`.
+
+        Channel "each" excepted. There is one part per window; its times are the recording's. The texts,
+        events, frames and codes of all parts laid end to end are those that `listen` gives: an event comes
+        with the part in which nothing can change it any more.
+
+        Raises:
+            AudioError: the recording cannot be heard (also midway).
+            OptionError: an option's value is not allowed.
+            Cancelled: `should_cancel` said so.
+        """
+        if options.get("channel") == "each":
+            raise OptionError(
+                "channel 'each' cannot be streamed; stream one channel after the other"
+            )
+        pieces, wanted = self._start([audio], only, options, is_live=True)
+        return parts_of(pieces, wanted)
+
+    def tag(
+        self,
+        audio: AudioSource,
+        *,
+        labels: str | Sequence[str | int] | None = None,
+        top_k: int | None = None,
+        threshold: PerLabel | None = None,
+        off_threshold: PerLabel | None = None,
+        min_duration_s: PerLabel | None = None,
+        min_gap_s: PerLabel | None = None,
+        at_time_res: float | None = None,
+        window_s: float | None = None,
+        hop_s: float | None = None,
+        label_language: str | None = None,
+        match: str | None = None,
+        sampling_rate: int | None = None,
+        channel: Channel = "mean",
+        on_progress: Callable[[Progress], None] | None = None,
+        should_cancel: Callable[[], bool] | None = None,
+    ) -> Any:  # `SoundEvents`, but for channel="each"
+        """Hear the sounds of one recording, without writing down what is said.
+
+        Args:
+            audio: As for `transcribe`.
+            labels: The only ones that may be reported: display names, AudioSet ids, or columns.
+            top_k: At each time, only so many of them: the highest. None: any number.
+            threshold: An event begins at this score (0..1), for all labels or by label; None: the head's.
+            off_threshold: It goes on down to this score; None: half of `threshold`.
+            min_duration_s: Shorter events are dropped.
+            min_gap_s: Shorter gaps within an event are bridged.
+            at_time_res: Seconds per row of `frames`, a multiple of 0.4: windows side by side, each scored by
+                itself (Whisper-AT's option of that name).
+            window_s: How much one score hears; None: the head's own.
+            hop_s: Seconds between windows, whose scores are averaged where they overlap; divides `window_s`.
+            label_language: Of the display names; None: English.
+            match: "whisper-at": the numbers of the published package.
+            sampling_rate: Hz, for samples; 16000 if not given.
+            channel: "mean", a channel's number, or "each": the result is a tuple then.
+            on_progress: Called as windows are finished.
+            should_cancel: Asked before each window.
+
+        Raises:
+            HeadError: the model has no tag head.
+            AudioError: the recording cannot be heard.
+            OptionError: an option's value is not allowed.
+            Cancelled: `should_cancel` said so.
+        """
+        given = {k: v for k, v in locals().items() if k not in ("self", "audio", "match")}
+        if check_match(match, "whisper-at"):
+            return tag_as_whisper_at(self._instruments, audio, given)
+        return _each(self.listen(audio, only=TAGS, **given), lambda heard: heard.tags)
+
+    def tokenize(
+        self,
+        audio: AudioSource,
+        *,
+        match: str | None = None,
+        sampling_rate: int | None = None,
+        channel: Channel = "mean",
+        on_progress: Callable[[Progress], None] | None = None,
+        should_cancel: Callable[[], bool] | None = None,
+    ) -> Any:  # `SpeechTokens`, but for channel="each"
+        """Turn one recording into discrete speech tokens, without writing down what is said.
+
+        Args:
+            audio: As for `transcribe`.
+            match: "ichigo": the codes of the published package, of the first 30 s.
+            sampling_rate: Hz, for samples; 16000 if not given.
+            channel: "mean", a channel's number, or "each": the result is a tuple then.
+            on_progress: Called as windows are finished.
+            should_cancel: Asked before each window.
+
+        Raises:
+            HeadError: the model has no quantizer.
+            AudioError: the recording cannot be heard.
+            OptionError: an option's value is not allowed.
+            Cancelled: `should_cancel` said so.
+        """
+        given = {k: v for k, v in locals().items() if k not in ("self", "audio", "match")}
+        if check_match(match, "ichigo"):
+            return tokenize_as_ichigo(self._instruments, audio, given)
+        return _each(self.listen(audio, only=TOKENS, **given), lambda heard: heard.speech_tokens)
+
+    def detokenize(self, codes: object, **options: Any) -> Transcript:
+        """Write down what speech tokens say.
+
+        Takes the options of `transcribe` that are about decoding (language, task, temperature, thresholds,
+        suppress_tokens, suppress_blank, without_timestamps, max_initial_timestamp, seed, batch_size).
+
+        Args:
+            codes: What `tokenize` gave, its text form, its JSON, or bare ids, which are cut at 30 s.
+            options: By name.
+
+        Raises:
+            HeadError: the model has no quantizer.
+            TokensError: the codes are out of range, another codebook's, or damaged.
+            OptionError: an option's value is not allowed.
+        """
+        settings = settings_of(self._instruments, self._with_defaults(options), is_live=False)
+        return detokenize(self._instruments, codes, settings)
 
     def transcribe(
         self,
@@ -139,121 +326,34 @@ class Model:
             OptionError: at once, before anything is opened.
             Cancelled: `should_cancel` said so; what was yielded before stays good.
         """
-        each = options.get("channel") == "each"
-        return _gather(self._pieces(sources, options), each=each)
+        return transcripts(self.listen_many(sources, only=TEXT, **options))
 
-    def stream(self, audio: AudioSource, **options: Any) -> Iterator[Transcript]:
-        """Write down one recording, window by window, in bounded memory.
+    def _start(
+        self,
+        sources: Sequence[AudioSource],
+        only: str | Sequence[str] | None,
+        options: Mapping[str, Any],
+        *,
+        is_live: bool = False,
+    ) -> tuple[Iterator[Piece], Wanted]:
+        of_tags, rest = split_options(options)
+        settings = settings_of(self._instruments, self._with_defaults(rest), is_live=is_live)
+        return begin(self._instruments, sources, only, settings, of_tags)
 
-        Takes the options of `transcribe` (channel "each" excepted). There is one part per window; its
-        times are the recording's. The texts of all parts joined are the text that `transcribe` gives.
-
-        Raises:
-            AudioError: the recording cannot be heard (also midway).
-            OptionError: an option's value is not allowed.
-            Cancelled: `should_cancel` said so.
-        """
-        if options.get("channel") == "each":
-            raise OptionError(
-                "channel 'each' cannot be streamed; stream one channel after the other"
-            )
-        return _parts_of(self._pieces([audio], options, is_live=True))
-
-    def _pieces(
-        self, sources: Sequence[AudioSource], options: Mapping[str, Any], *, is_live: bool = False
-    ) -> Iterator[Piece]:
-        settings = self._settings(options, is_live=is_live)
-        loop = ParallelListener(self._encoder, self._decoder, self.tokenizer, settings)
-        return loop.listen(sources)
-
-    def _settings(self, given: Mapping[str, Any], *, is_live: bool) -> ListenSettings:
-        """The options of `transcribe`, checked; those that are not given have its defaults.
+    def _with_defaults(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options of `transcribe`; those that are not given have its defaults.
 
         Raises:
             TypeError: there is no such option.
         """
         bound = _SIGNATURE.bind(self, None, **given)
         bound.apply_defaults()
-        o = bound.arguments
-        check_longform(o["longform"])
-        check_switch("suppress_blank", o["suppress_blank"])
-        check_switch("without_timestamps", o["without_timestamps"])
-        decode = DecodeOptions(
-            task=o["task"],
-            language=self._language_code(o["language"], o["task"]),
-            suppress_tokens=o["suppress_tokens"],
-            suppress_blank=o["suppress_blank"],
-            without_timestamps=o["without_timestamps"],
-            max_initial_timestamp=o["max_initial_timestamp"],
-        )
-        suppressed_tokens(decode, self.tokenizer)  # refuses ids that the vocabulary lacks
-        policy = FallbackPolicy(
-            temperatures=temperatures_of(o["temperature"]),
-            compression_ratio_threshold=o["compression_ratio_threshold"],
-            logprob_threshold=o["logprob_threshold"],
-            no_speech_threshold=o["no_speech_threshold"],
-        )
-        return ListenSettings(
-            decode=decode,
-            policy=policy,
-            seed=o["seed"],
-            batch_size=self._batch_size if o["batch_size"] is None else o["batch_size"],
-            vad=vad_of(o["vad_filter"], o["vad_parameters"]),
-            mel_floor=o["mel_floor"],
-            channel=o["channel"],
-            sampling_rate=o["sampling_rate"],
-            overlap=self._overlap,
-            is_live=is_live,
-            on_progress=o["on_progress"],
-            should_cancel=o["should_cancel"],
-        )
-
-    def _language_code(self, language: str | None, task: str) -> str | None:
-        if not self.geometry.is_multilingual and task == "translate":
-            raise OptionError(
-                f"task 'translate' needs a model of many languages; {self.name} knows English"
-            )
-        if language is not None:
-            return self.tokenizer.language_code(language)
-        return None if self.geometry.is_multilingual else "en"
+        return bound.arguments
 
 
 _SIGNATURE = inspect.signature(Model.transcribe)
 
 
-def _gather(pieces: Iterator[Piece], *, each: bool) -> Iterator[tuple[int, Outcome]]:
-    """Join the windows of each track, and the tracks of each source."""
-    parts: dict[int, dict[int | None, list[Transcript]]] = {}  # by source and channel
-    n_ended: dict[int, int] = {}
-    for piece in pieces:
-        index = piece.source_index
-        if piece.error is not None:
-            parts.pop(index, None)
-            yield index, piece.error
-        elif piece.transcript is not None:
-            parts.setdefault(index, {}).setdefault(piece.channel, []).append(piece.transcript)
-        elif piece.is_end:
-            n_ended[index] = n_ended.get(index, 0) + 1
-            if n_ended[index] == piece.n_tracks:
-                # A channel where nobody speaks may end before those opened earlier.
-                tracks = sorted(parts.pop(index).items(), key=lambda track: track[0] or 0)
-                transcripts = tuple(_joined(track) for _, track in tracks)
-                yield index, transcripts if each else transcripts[0]
-
-
-def _joined(parts: list[Transcript]) -> Transcript:
-    """One transcript of a track's windows."""
-    return replace(
-        parts[-1],
-        text="".join(part.text for part in parts),
-        segments=tuple(segment for part in parts for segment in part.segments),
-        windows=tuple(window for part in parts for window in part.windows),
-    )
-
-
-def _parts_of(pieces: Iterator[Piece]) -> Iterator[Transcript]:
-    for piece in pieces:
-        if piece.error is not None:
-            raise piece.error
-        if piece.transcript is not None:
-            yield piece.transcript
+def _each(heard: Any, reading: Callable[[Hearing], Any]) -> Any:
+    """One reading of a hearing, or of one per channel."""
+    return reading(heard) if isinstance(heard, Hearing) else tuple(map(reading, heard))

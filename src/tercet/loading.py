@@ -9,6 +9,7 @@ from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.engine.choice import Choice, choose
 from tercet.engine.memory import check_fits, give_back_freed
 from tercet.engine.protocol import Decoder, Encoder, OpenGraph
+from tercet.head_loading import find_heads, open_heads
 from tercet.hub import find_model, find_tokenizer
 from tercet.listener import Model
 from tercet.longform.settings import check_count
@@ -20,6 +21,8 @@ DEFAULT_BATCH_SIZE = 8
 def load_model(
     name: str | Path = "base",
     *,
+    tags: str | Path | None = None,
+    tokens: str | Path | None = None,
     device: str = "auto",
     compute_type: str = "auto",
     engine: str = "auto",
@@ -33,6 +36,10 @@ def load_model(
     Args:
         name: A known name ("base", "small", "distil-large-v3", ...), a folder or file (Hugging Face's,
             OpenAI's, CTranslate2's or Tercet's layout), or a hub id ("owner/name").
+        tags: A tag head, for sound events: a file (Tercet's, Whisper-AT's .pth), a known name
+            ("whisper-at:medium"), or "owner/name:file" on the hub. None: the one that came with the model, if
+            any; "none": no tags.
+        tokens: A quantizer, for speech tokens: likewise (Tercet's, Ichigo's .pth, WhisperSpeech's .model).
         device: "cpu", "cuda", or "auto" (the CPU; a GPU is used when asked for).
         compute_type: "int8", "float32"; on the torch engine "float32", "bfloat16" or "float16". "auto":
             int8 on a CPU, float32 in torch on a CPU, float16 on a GPU.
@@ -48,6 +55,8 @@ def load_model(
         ModelNotFoundError: the name leads nowhere.
         CheckpointError: the files are damaged, or no Whisper.
         TokenizerError: the tokenizer is missing or another vocabulary's.
+        HeadError: a head does not fit the model.
+        FingerprintError: a head was trained on another encoder.
         EngineError: the engine is missing, or the device.
         OptionError: a value is not allowed, or two contradict each other.
     """
@@ -56,15 +65,15 @@ def load_model(
     if threads is not None:
         check_count("threads", threads)
     checkpoint = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
+    found = find_heads(checkpoint, str(name), tags, tokens, offline=offline)
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
     tokenizer = Tokenizer.from_file(_tokenizer_file(checkpoint, offline), checkpoint.geometry)
-    if choice.encoder == "torch":
-        encoder, decoder = _open_torch(checkpoint, choice, threads)
-    else:
-        encoder, decoder = _open_graphs(checkpoint, choice, threads)
+    open_engine = _open_torch if choice.encoder == "torch" else _open_graphs
+    encoder, decoder = open_engine(checkpoint, choice, threads, taps=found.tags is not None)
+    heads, overlap = open_heads(found, choice, threads), threads != 1
     return Model(
-        str(name), encoder, decoder, tokenizer, batch_size=batch_size, overlap=threads != 1
+        str(name), encoder, decoder, tokenizer, batch_size=batch_size, overlap=overlap, heads=heads
     )
 
 
@@ -76,21 +85,21 @@ def _tokenizer_file(checkpoint: Checkpoint, offline: bool | None) -> Path:
 
 
 def _open_graphs(
-    checkpoint: Checkpoint, choice: Choice, threads: int | None
+    checkpoint: Checkpoint, choice: Choice, threads: int | None, *, taps: bool
 ) -> tuple[Encoder, Decoder]:
     from tercet.engine.onnx import PRECISIONS, OnnxDecoder, OnnxEncoder, open_step
 
     precision = PRECISIONS[choice.compute_type]
     if choice.encoder == "onnx":
         return (
-            OnnxEncoder(checkpoint, precision, threads=threads, taps=False),
+            OnnxEncoder(checkpoint, precision, threads=threads, taps=taps),
             OnnxDecoder(checkpoint, precision, threads=threads),
         )
     from tercet.engine.openvino import OpenVinoEncoder, open_cross
 
     def for_windows() -> tuple[OpenVinoEncoder, OpenGraph]:
         settings: dict[str, Any] = {"threads": threads, "arithmetic": choice.arithmetic}
-        encoder = OpenVinoEncoder(checkpoint, precision, taps=False, **settings)
+        encoder = OpenVinoEncoder(checkpoint, precision, taps=taps, **settings)
         return encoder, open_cross(checkpoint, precision, **settings)
 
     # The two engines open their graphs at the same time.
@@ -102,10 +111,10 @@ def _open_graphs(
 
 
 def _open_torch(
-    checkpoint: Checkpoint, choice: Choice, threads: int | None
+    checkpoint: Checkpoint, choice: Choice, threads: int | None, *, taps: bool
 ) -> tuple[Encoder, Decoder]:
     from tercet.model import load_torch
 
     return load_torch(
-        checkpoint, device=choice.device, dtype=choice.compute_type, taps=False, threads=threads
+        checkpoint, device=choice.device, dtype=choice.compute_type, taps=taps, threads=threads
     )

@@ -5,6 +5,7 @@ The encoder hears one window at a time, so its answers are kept between the exam
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -48,10 +49,10 @@ def samples(clips_dir: Path) -> list[np.ndarray]:
 
 def hearing(folder: Path, samples: list[np.ndarray], compute_type: str) -> Hear:
     model = tercet.load_model(folder, compute_type=compute_type, threads=2)
-    model._encoder = Remembering(model._encoder)
+    encoder = Remembering(model._instruments.encoder)
 
     def hear(order: list[int], *, overlap: bool = True, **options) -> dict[int, tercet.Transcript]:
-        model._overlap = overlap
+        model._instruments = replace(model._instruments, encoder=encoder, overlap=overlap)
         sources = [samples[index] for index in order]
         results = dict(model.transcribe_many(sources, **options))
         return {index: results[place] for place, index in enumerate(order)}
@@ -124,7 +125,7 @@ def test_another_seed_gives_another_text_somewhere(exactly, chances) -> None:
 
 def logits_along(model: tercet.Model, states: np.ndarray, tokens: list[int]) -> np.ndarray:
     """What the decoder says of one row, after the start sequence and after each token; [n, vocab]."""
-    session = open_over(model._decoder, states)
+    session = open_over(model._instruments.decoder, states)
     start = model.tokenizer.sot_sequence("en", "transcribe")
     said = [np.array(session.step(np.array([start] * len(states), np.int64))[0, 0])]
     for token in tokens:
@@ -140,13 +141,14 @@ def likelihoods(logits: np.ndarray, token: int, begin: int) -> float:
 def test_in_int8_exceptions_are_counted_and_near_ties(base_model, samples, capsys) -> None:
     """Alike wherever the two likeliest tokens differ by more than the shapes of kernels do."""
     model = tercet.load_model(base_model, threads=2)
-    model._encoder = Remembering(model._encoder)
+    encoder = Remembering(model._instruments.encoder)
+    model._instruments = replace(model._instruments, encoder=encoder)
     options = {"language": "en", "temperature": 0.0}
     clips = samples[:3]
     begin, n_windows, margins, noise = model.tokenizer.timestamp_begin, 0, [], 0.0
     for index, clip in enumerate(clips):
         (alone,) = model.transcribe(clip, batch_size=1, **options).segments
-        states = np.asarray(model._encoder.encode(log_mel(clip)).states)
+        states = np.asarray(encoder.encode(log_mel(clip)).states)
         one = logits_along(model, states[None], list(alone.tokens))
         eight = logits_along(model, np.repeat(states[None], 8, 0), list(alone.tokens))
         noise = max(noise, float(np.abs(one - eight).max()))

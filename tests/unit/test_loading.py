@@ -168,8 +168,9 @@ def test_threads_are_those_asked_for(base_model, engine) -> None:
         pytest.importorskip("openvino")  # there are no wheels for every processor
     for threads in (1, 2):
         model = load_model(base_model, threads=threads, engine=engine)
-        assert threads == model._decoder._step.get_session_options().intra_op_num_threads
-        for graph in (model._encoder._graph, model._decoder._cross):
+        encoder, decoder = model._instruments.encoder, model._instruments.decoder
+        assert threads == decoder._step.get_session_options().intra_op_num_threads
+        for graph in (encoder._graph, decoder._cross):
             if engine == "openvino":
                 compiled = graph._request.get_compiled_model()
                 assert threads == compiled.get_property("INFERENCE_NUM_THREADS")

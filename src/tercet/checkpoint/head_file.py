@@ -25,7 +25,7 @@ from tercet.checkpoint.head_settings import (
 from tercet.checkpoint.heads import Head, HeadArrays, Origin, TagHead
 from tercet.checkpoint.ichigo import looks_like_ichigo, open_ichigo
 from tercet.checkpoint.native import METADATA_KEY, SCALE
-from tercet.checkpoint.opening import FOREIGN as FOREIGN
+from tercet.checkpoint.opening import FOREIGN
 from tercet.checkpoint.safetensors_file import SafetensorsFile, open_safetensors
 from tercet.checkpoint.settings import MAX_JSON_BYTES
 from tercet.checkpoint.torch_file import open_torch_file

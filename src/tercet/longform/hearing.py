@@ -1,4 +1,4 @@
-"""From sources to encoded windows, in order: the first half of the `parallel` loop.
+"""From sources to windows that were heard, in order: the first half of the `parallel` loop.
 
 Nothing is decoded here, and nothing here is touched by the second half, so both can run at once.
 """
@@ -6,19 +6,15 @@ Nothing is decoded here, and nothing here is touched by the second half, so both
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tercet.audio.mel import log_mel
 from tercet.audio.sources import AudioSource
 from tercet.audio.vad import VadOptions
-from tercet.audio.windows import RATE_HZ, Window
-from tercet.engine.protocol import Array, Encoder
+from tercet.audio.windows import Window
+from tercet.engine.protocol import Array
 from tercet.errors import AudioError, OptionError
+from tercet.longform.ear import Ear
 from tercet.longform.parts import Part, bridge_between
+from tercet.longform.passes import TEXT
 from tercet.longform.tracks import Opening, Track
-
-MEL_PADDING = (
-    0.0  # in log-mel units, behind the sound: openai-whisper's transcribe() and faster-whisper
-)
-_STATES_PER_S = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,7 @@ Event = Opened | Heard | Ended | Failed
 
 
 def hear(
-    sources: Sequence[AudioSource], opening: Opening, encoder: Encoder, vad: VadOptions | None
+    sources: Sequence[AudioSource], opening: Opening, ear: Ear, vad: VadOptions | None
 ) -> Iterator[Event]:
     """Read the sources one after the other and encode their windows.
 
@@ -66,29 +62,25 @@ def hear(
         try:
             for track in opening.tracks(source, index):
                 yield Opened(track)
-                yield from _windows(track, encoder, vad)
+                yield from _windows(track, ear, vad)
                 yield Ended(track)
         except (AudioError, OptionError) as error:
             yield Failed(index, error)
 
 
-def _windows(track: Track, encoder: Encoder, vad: VadOptions | None) -> Iterator[Heard]:
+def _windows(track: Track, ear: Ear, vad: VadOptions | None) -> Iterator[Heard]:
+    is_text_wanted = any(TEXT in each.readings for each in ear.passes)
+    track_ear = ear.open_track(track.floor_max)
     previous: Window | None = None
     for window in track.windows:
-        bridge = None if previous is None else bridge_between(previous, window)
-        parts = [(Part.of(window, vad), _encode(window, track, encoder))]
+        bridge = (
+            bridge_between(previous, window) if previous is not None and is_text_wanted else None
+        )
+        heard = track_ear.hear(window)
+        part = Part.of(window, vad, is_text_wanted=is_text_wanted)
+        part.rows, part.codes = heard.rows, heard.codes
+        parts = [(part, heard.states)]
         if bridge is not None:
-            part = Part.of(bridge, vad, is_bridge=True)
-            parts.insert(0, (part, _encode(bridge, track, encoder)))
+            parts.insert(0, (Part.of(bridge, vad, is_bridge=True), track_ear.hear_text(bridge)))
         previous = window
         yield Heard(track, tuple(parts))
-
-
-def _encode(window: Window, track: Track, encoder: Encoder) -> Array | None:
-    """The window's states; None where nobody speaks."""
-    if not window.has_speech:
-        return None
-    n_mels = encoder.geometry.n_mels
-    mel = log_mel(window.samples, n_mels=n_mels, pad_value=MEL_PADDING, floor_max=track.floor_max)
-    real_frames = -(-window.samples.size * _STATES_PER_S // RATE_HZ)
-    return encoder.encode(mel, real_frames=real_frames).states

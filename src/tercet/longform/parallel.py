@@ -8,17 +8,21 @@ a batch `batches.py`, the order in which results leave `parts.py`; rules and fal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tercet.audio.sources import AudioSource
 from tercet.audio.windows import RATE_HZ
 from tercet.decoding.fallback import Outcome, decode_with_fallback
-from tercet.engine.protocol import Decoder, Encoder, Projections
+from tercet.engine.protocol import Decoder, Projections
 from tercet.errors import AudioError, Cancelled, OptionError
 from tercet.longform.ahead import Ahead
 from tercet.longform.batches import Row, choose, leaders
+from tercet.longform.ear import Ear
 from tercet.longform.hearing import Ended, Event, Failed, Heard, Opened, hear
 from tercet.longform.parts import Job, Part
 from tercet.longform.settings import ListenSettings
 from tercet.longform.tracks import Opening, Track
+from tercet.readings.frames import Rows
 from tercet.readings.transcript import assemble, segments_of_window
 from tercet.results import Progress, Transcript
 from tercet.text.tokenizer import Tokenizer
@@ -34,6 +38,11 @@ class Piece:
     source_index: int
     channel: int | None = None
     transcript: Transcript | None = None  # of the window; its times are the recording's
+    start: int = 0  # the window's first sample
+    end: int = 0  # the sample behind its last
+    is_last: bool = False  # of its track
+    rows: Rows | None = None  # frame scores that became final with it
+    codes: np.ndarray | None = None  # its speech tokens
     error: AudioError | OptionError | None = None  # nothing more comes for this source
     is_end: bool = False  # nothing more comes for this track
     n_tracks: int = 1  # how many tracks the source has
@@ -43,9 +52,9 @@ class ParallelListener:
     """Runs the loop over sources, with one engine and one tokenizer. Made for one run."""
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, tokenizer: Tokenizer, settings: ListenSettings
+        self, ear: Ear, decoder: Decoder, tokenizer: Tokenizer, settings: ListenSettings
     ) -> None:
-        self._encoder = encoder
+        self._ear = ear
         self._decoder = decoder
         self._tokenizer = tokenizer
         self._settings = settings
@@ -53,8 +62,8 @@ class ParallelListener:
             sampling_rate=settings.sampling_rate,
             channel=settings.channel,
             vad=settings.vad,
-            mel_floor=settings.mel_floor,
-            n_mels=encoder.geometry.n_mels,
+            mel_floor="file" if ear.needs_floor else "window",
+            n_mels=ear.encoder.geometry.n_mels,
         )
         self._jobs: dict[int, Job] = {}  # not finished yet, by their track's identity
         self._waiting: list[Row] = []  # oldest first
@@ -69,7 +78,7 @@ class ParallelListener:
             EngineError: the engine failed.
         """
         size = self._settings.batch_size
-        events = hear(sources, self._opening, self._encoder, self._settings.vad)
+        events = hear(sources, self._opening, self._ear, self._settings.vad)
         if not self._settings.overlap:
             yield from self._decode_all(events, size * _LOOKAHEAD)
             return
@@ -191,7 +200,16 @@ class ParallelListener:
             channel=job.track.channel,
             windows=[part.report()],
         )
-        return Piece(job.track.source_index, job.track.channel, transcript)
+        return Piece(
+            job.track.source_index,
+            job.track.channel,
+            transcript,
+            start=part.start,
+            end=part.end,
+            is_last=part.cut == "end",
+            rows=part.rows,
+            codes=part.codes,
+        )
 
     def _report(self, track: Track) -> None:
         """Tell the caller how far a source is; of several channels, each counts for its share."""

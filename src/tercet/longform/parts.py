@@ -16,6 +16,7 @@ from tercet.audio.windows import RATE_HZ, Cut, Window
 from tercet.decoding.fallback import Outcome
 from tercet.longform.seams import REACH_S, join_at_seam
 from tercet.longform.tracks import Track
+from tercet.readings.frames import Rows
 from tercet.results import Segment, WindowReport
 
 _REACH_SAMPLES = round(REACH_S * RATE_HZ)
@@ -36,10 +37,22 @@ class Part:
     outcome: Outcome | None = None
     is_done: bool = False
     note: str | None = None
+    rows: Rows | None = None  # frame scores that became final with this window
+    codes: np.ndarray | None = None  # speech tokens of this window
 
     @classmethod
-    def of(cls, window: Window, vad: VadOptions | None, *, is_bridge: bool = False) -> "Part":
-        """What has to be known of a window once its sound is gone; one without speech is done."""
+    def of(
+        cls,
+        window: Window,
+        vad: VadOptions | None,
+        *,
+        is_bridge: bool = False,
+        is_text_wanted: bool = True,
+    ) -> "Part":
+        """What has to be known of a window once its sound is gone.
+
+        One without speech is done, and any where no text is wanted.
+        """
         has_speech = window.has_speech
         return cls(
             start=window.start,
@@ -48,7 +61,7 @@ class Part:
             speech_end_s=window.speech[-1][1] / RATE_HZ if has_speech else None,
             hear_until_s=_hear_until_s(window, vad) if has_speech else None,
             is_bridge=is_bridge,
-            is_done=not has_speech,
+            is_done=not (has_speech and is_text_wanted),
             note=None if has_speech else "no speech heard",
         )
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+from tercet.audio.convention import MelFloor
 from tercet.audio.vad import VadOptions
 from tercet.decoding.fallback import FallbackPolicy
 from tercet.decoding.options import DecodeOptions
 from tercet.errors import OptionError
-from tercet.longform.tracks import Channel, MelFloor
+from tercet.longform.tracks import Channel
 from tercet.results import Progress
 
 LATER = ("sequential", "chunked")  # OpenAI's and Hugging Face's long-form algorithms

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from tercet.audio.convention import MelFloor
 from tercet.audio.load import Recording, load
 from tercet.audio.mel import log_mel_maximum
 from tercet.audio.sources import AudioSource
@@ -12,7 +13,6 @@ from tercet.audio.windows import Window, windows
 from tercet.errors import OptionError
 
 Channel = Literal["mean", "each"] | int
-MelFloor = Literal["window", "file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,9 @@ class Track:
     n_tracks: int  # of the same source
     duration_s: float | None  # None: the source does not say
     windows: Iterator[Window]
-    floor_max: float | None  # the file's loudest log-mel value, with mel_floor="file"
+    floor_max: (
+        float | None
+    )  # the file's loudest log-mel value, where a reading's floor is the file's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Opening:
     sampling_rate: int | None
     channel: Channel
     vad: VadOptions | None
-    mel_floor: MelFloor
+    mel_floor: MelFloor  # "file" where any reading needs the file's loudest value
     n_mels: int
 
     def tracks(self, source: AudioSource, source_index: int) -> Iterator[Track]:

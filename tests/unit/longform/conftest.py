@@ -3,12 +3,14 @@
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from tercet.checkpoint.geometry import Geometry
+from tercet.checkpoint.heads import HeadArrays, Quantizer, TagHead
+from tercet.engine.heads import Heads, OpenCodes, OpenTags
 from tercet.engine.protocol import Encoded
 from tercet.listener import Model
 from tercet.text.tokenizer import Tokenizer
@@ -36,6 +38,7 @@ class FakeEncoder:
 
     calls: list[int] = field(default_factory=list)  # the numbers, in order
     real_frames: list[int | None] = field(default_factory=list)
+    has_taps: bool = False
     geometry: Geometry = GEOMETRY
 
     def encode(self, mel: np.ndarray, *, real_frames: int | None = None) -> Encoded:
@@ -43,7 +46,13 @@ class FakeEncoder:
         number = 300 + int.from_bytes(digest[:4], "big") % 40000
         self.calls.append(number)
         self.real_frames.append(real_frames)
-        return Encoded(np.full((5, 4), number, np.float32), None)
+        if not self.has_taps:
+            return Encoded(np.full((5, 4), number, np.float32), None)
+        states = np.full((mel.shape[1] // 2, 4), number, np.float32)
+        # A tap hears its own 0.4 s: the loudest log-mel value in it.
+        loudest = mel[:, : mel.shape[1] // 40 * 40].reshape(mel.shape[0], -1, 40).max(axis=(0, 2))
+        taps = np.repeat(loudest[None, :, None], 4, axis=2).astype(np.float32)
+        return Encoded(states, taps)
 
 
 @dataclass
@@ -111,22 +120,95 @@ class FakeSession:
         raise NotImplementedError
 
 
+class FakeScorer:
+    """One label, "Loud": a window's score follows its loudest tap."""
+
+    def score(self, taps: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        return 8.0 * (taps[0, :, 0][windows].max(axis=1, keepdims=True) - 0.1)
+
+
+@dataclass
+class FakeCoder:
+    """Every code of a window is its encoder call's number modulo 100; decoding gives the number back."""
+
+    allowed_mask: list[bool] = field(default_factory=list)
+    decoded: list[np.ndarray] = field(default_factory=list)
+
+    def encode(self, states: np.ndarray, *, allow_mask: bool = False) -> np.ndarray:
+        self.allowed_mask.append(allow_mask)
+        return np.full(len(states) // 2, int(states[0, 0]) % 100, np.int32)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        self.decoded.append(codes)
+        return np.full((5, 4), 300 + int(codes[0]), np.float32)
+
+
+TAG_HEAD = TagHead(
+    layers="last",
+    n_layers=None,
+    width=4,
+    hidden=4,
+    has_projection=False,
+    time_heads=0,
+    layer_heads=0,
+    arrays=HeadArrays({}),
+    labels=("Loud",),
+    window_frames=1,
+    hop_frames=1,
+)
+QUANTIZER = Quantizer(
+    width=4,
+    heads=1,
+    mlp_width=16,
+    code_width=2,
+    codebook_size=101,
+    mask_code=100,
+    arrays=HeadArrays({}),
+)
+
+
 @dataclass
 class Fake:
     model: Model
     encoder: FakeEncoder
     decoder: FakeDecoder
+    coder: FakeCoder
 
 
 @pytest.fixture
 def fake(byte_tokenizer) -> Callable[..., Fake]:
-    """`fake(batch_size=4, write=one_word, overlap=True)`: a model over the engine above, and the engine."""
+    """`fake(batch_size=4, write=one_word, overlap=True)`: a model over the engine above, and the engine.
 
-    def make(batch_size: int = 4, write: Write = one_word, *, overlap: bool = True) -> Fake:
+    `tags={}` and `tokens={}` add heads (`TAG_HEAD`, `QUANTIZER`), of which a dictionary changes settings.
+    """
+
+    def make(
+        batch_size: int = 4,
+        write: Write = one_word,
+        *,
+        overlap: bool = True,
+        tags: dict[str, object] | None = None,
+        tokens: dict[str, object] | None = None,
+    ) -> Fake:
         tokenizer = byte_tokenizer(GEOMETRY.vocab_size)
-        encoder, decoder = FakeEncoder(), FakeDecoder(tokenizer, write)
-        model = Model("fake", encoder, decoder, tokenizer, batch_size=batch_size, overlap=overlap)
-        return Fake(model, encoder, decoder)
+        encoder = FakeEncoder(has_taps=tags is not None or tokens is not None)
+        decoder, coder = FakeDecoder(tokenizer, write), FakeCoder()
+        heads = Heads(
+            tags=None if tags is None else OpenTags(replace(TAG_HEAD, **tags), FakeScorer()),
+            codes=None
+            if tokens is None
+            else OpenCodes(replace(QUANTIZER, **tokens), coder, "0123456789abcdef"),
+        )
+        model = Model(
+            "fake",
+            encoder,
+            decoder,
+            tokenizer,
+            batch_size=batch_size,
+            overlap=overlap,
+            heads=heads,
+        )
+        return Fake(model, encoder, decoder, coder)
 
     return make
 

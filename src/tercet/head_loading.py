@@ -1,0 +1,112 @@
+"""From a head's name to a head that reads: find the file, say its licence, check that it fits, open it.
+
+What a name means is `hub.heads`'s concern, what a file holds `checkpoint.head_file`'s.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tercet.checkpoint import Checkpoint
+from tercet.checkpoint.heads import Head, Quantizer, TagHead
+from tercet.convert.head_fit import check_fits
+from tercet.convert.head_store import codebook_fingerprint
+from tercet.convert.quantizer import decode_graph, encode_graph
+from tercet.convert.tag_head import tag_head_graph
+from tercet.engine.choice import Choice
+from tercet.engine.graph_coder import GraphCoder
+from tercet.engine.graph_tag_scorer import GraphTagScorer
+from tercet.engine.heads import Heads, OpenCodes, OpenTags
+from tercet.engine.protocol import Coder, OpenGraph, TagScorer
+from tercet.errors import HeadError
+from tercet.hub.heads import heads_beside, load_head
+
+if TYPE_CHECKING:
+    from tercet.convert.export import Build
+
+NONE = "none"  # no head, though one may lie beside the model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundHeads:
+    """Heads that were read and that fit; None where there is none."""
+
+    tags: TagHead | None
+    codes: Quantizer | None
+
+
+def find_heads(
+    checkpoint: Checkpoint,
+    model_name: str,
+    tags: str | Path | None,
+    tokens: str | Path | None,
+    *,
+    offline: bool | None,
+) -> FoundHeads:
+    """The heads that a caller names, or those that came with the model.
+
+    Raises:
+        ModelNotFoundError: a name leads nowhere.
+        CheckpointError: a file is damaged, or no head.
+        HeadError: a head is of the other kind, or does not fit the model.
+        FingerprintError: it was trained on another encoder.
+    """
+    beside = heads_beside(checkpoint.path)
+    found: dict[str, Head] = {}
+    for reading, name in (("tags", tags), ("tokens", tokens)):
+        if name is None:
+            name = beside.get(reading)
+        if name is None or str(name) == NONE:
+            continue
+        head = load_head(name, offline=offline)
+        wanted = TagHead if reading == "tags" else Quantizer
+        if not isinstance(head, wanted):
+            kind = "a quantizer" if reading == "tags" else "a tag head"
+            other = "tokens" if reading == "tags" else "tags"
+            raise HeadError(f"{name}: is {kind}; give it as {other}=, not as {reading}=")
+        check_fits(head, checkpoint, model_name=model_name)
+        found[reading] = head
+    tag_head, quantizer = found.get("tags"), found.get("tokens")
+    assert tag_head is None or isinstance(tag_head, TagHead)
+    assert quantizer is None or isinstance(quantizer, Quantizer)
+    return FoundHeads(tags=tag_head, codes=quantizer)
+
+
+def open_heads(found: FoundHeads, choice: Choice, threads: int | None) -> Heads:
+    """Open heads on the engine that computes what runs once per window.
+
+    Raises:
+        EngineError: the engine refused one.
+    """
+    tags = (
+        None if found.tags is None else OpenTags(found.tags, _scorer(found.tags, choice, threads))
+    )
+    codes = None
+    if found.codes is not None:
+        fingerprint = codebook_fingerprint(found.codes)
+        codes = OpenCodes(found.codes, _coder(found.codes, choice, threads), fingerprint)
+    return Heads(tags=tags, codes=codes)
+
+
+def _scorer(head: TagHead, choice: Choice, threads: int | None) -> TagScorer:
+    if choice.encoder == "torch":
+        from tercet.model.tag_scorer import TorchTagScorer
+
+        return TorchTagScorer(head, device=choice.device, dtype=choice.compute_type)
+    return GraphTagScorer(_open(partial(tag_head_graph, head), threads), head)
+
+
+def _coder(head: Quantizer, choice: Choice, threads: int | None) -> Coder:
+    if choice.encoder == "torch":
+        from tercet.model.coder import TorchCoder
+
+        return TorchCoder(head, device=choice.device, dtype=choice.compute_type)
+    encode = _open(partial(encode_graph, head), threads)
+    return GraphCoder(encode, partial(_open, partial(decode_graph, head), threads), head)
+
+
+def _open(build: "Build", threads: int | None) -> OpenGraph:
+    from tercet.engine.onnx import OnnxGraph
+
+    return OnnxGraph(build(store=lambda _, array: array), threads=threads)

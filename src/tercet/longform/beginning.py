@@ -1,0 +1,127 @@
+"""From a caller's options to a loop that runs: everything is checked before any audio is opened."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tercet.audio.convention import SHARED, SHARED_FILE_FLOOR, InputConvention
+from tercet.audio.sources import AudioSource
+from tercet.decoding.fallback import FallbackPolicy
+from tercet.decoding.options import DecodeOptions
+from tercet.decoding.rules import suppressed_tokens
+from tercet.engine.heads import Heads, OpenCodes
+from tercet.errors import OptionError
+from tercet.longform.ear import Ear
+from tercet.longform.gathering import Wanted
+from tercet.longform.instruments import Instruments
+from tercet.longform.parallel import ParallelListener, Piece
+from tercet.longform.passes import TAGS, TEXT, TOKENS, plan, readings_of
+from tercet.longform.settings import (
+    ListenSettings,
+    check_longform,
+    check_switch,
+    temperatures_of,
+    vad_of,
+)
+from tercet.longform.tag_options import TAG_OPTIONS, TagReading, tag_reading
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of tags, and all others."""
+    of_tags = {name: value for name, value in options.items() if name in TAG_OPTIONS}
+    return of_tags, {name: value for name, value in options.items() if name not in TAG_OPTIONS}
+
+
+def begin(
+    instruments: Instruments,
+    sources: Sequence[AudioSource],
+    only: str | Sequence[str] | None,
+    settings: ListenSettings,
+    of_tags: Mapping[str, Any],
+) -> tuple[Iterator[Piece], Wanted]:
+    """The loop over some sources, and what is to be made of its pieces.
+
+    Raises:
+        HeadError: the instruments lack a reading that was asked for.
+        OptionError: a value is not allowed, or belongs to a reading that is not wanted.
+    """
+    readings = readings_of(only, instruments.readings)
+    conventions: dict[str, InputConvention] = {}
+    tags: TagReading | None = None
+    codes: OpenCodes | None = None
+    if TEXT in readings:
+        conventions[TEXT] = SHARED_FILE_FLOOR if settings.mel_floor == "file" else SHARED
+    if TAGS in readings:
+        head = instruments.tags.head
+        conventions[TAGS] = head.convention
+        tags = tag_reading(head, **of_tags)
+    elif asked := [name for name, value in of_tags.items() if value is not None]:
+        raise OptionError(f"{asked[0]} is about tags, which are not wanted here; leave it out")
+    if TOKENS in readings:
+        codes = instruments.codes
+        conventions[TOKENS] = codes.head.convention
+    passes = plan(conventions)
+    ear = Ear(
+        encoder=instruments.encoder,
+        passes=passes,
+        heads=Heads(tags=instruments.heads.tags if tags else None, codes=codes),
+        tag_windows=tags.windows if tags else None,
+    )
+    wanted = Wanted(
+        has_text=TEXT in readings,
+        tags=tags,
+        codes=codes,
+        encoder_passes=tuple(each.readings for each in passes),
+    )
+    loop = ParallelListener(ear, instruments.decoder, instruments.tokenizer, settings)
+    return loop.listen(sources), wanted
+
+
+def settings_of(instruments: Instruments, o: Mapping[str, Any], *, is_live: bool) -> ListenSettings:
+    """The options of `Model.transcribe`, all of them, checked.
+
+    Raises:
+        OptionError: a value is not allowed.
+    """
+    check_longform(o["longform"])
+    check_switch("suppress_blank", o["suppress_blank"])
+    check_switch("without_timestamps", o["without_timestamps"])
+    decode = DecodeOptions(
+        task=o["task"],
+        language=_language_code(instruments, o["language"], o["task"]),
+        suppress_tokens=o["suppress_tokens"],
+        suppress_blank=o["suppress_blank"],
+        without_timestamps=o["without_timestamps"],
+        max_initial_timestamp=o["max_initial_timestamp"],
+    )
+    suppressed_tokens(decode, instruments.tokenizer)  # refuses ids that the vocabulary lacks
+    policy = FallbackPolicy(
+        temperatures=temperatures_of(o["temperature"]),
+        compression_ratio_threshold=o["compression_ratio_threshold"],
+        logprob_threshold=o["logprob_threshold"],
+        no_speech_threshold=o["no_speech_threshold"],
+    )
+    return ListenSettings(
+        decode=decode,
+        policy=policy,
+        seed=o["seed"],
+        batch_size=instruments.batch_size if o["batch_size"] is None else o["batch_size"],
+        vad=vad_of(o["vad_filter"], o["vad_parameters"]),
+        mel_floor=o["mel_floor"],
+        channel=o["channel"],
+        sampling_rate=o["sampling_rate"],
+        overlap=instruments.overlap,
+        is_live=is_live,
+        on_progress=o["on_progress"],
+        should_cancel=o["should_cancel"],
+    )
+
+
+def _language_code(instruments: Instruments, language: str | None, task: str) -> str | None:
+    geometry = instruments.encoder.geometry
+    if not geometry.is_multilingual and task == "translate":
+        raise OptionError(
+            f"task 'translate' needs a model of many languages; {instruments.name} knows English"
+        )
+    if language is not None:
+        return instruments.tokenizer.language_code(language)
+    return None if geometry.is_multilingual else "en"
