@@ -1,4 +1,4 @@
-"""Every option of `tercet listen` has a test that shows its effect: one marked with its name.
+"""Every option of the commands that hear has a test that shows its effect: one marked with its name.
 
 `@pytest.mark.option("--name")` is a claim of the test's author; this file finds those missing.
 """
@@ -6,8 +6,13 @@
 import ast
 from pathlib import Path
 
-from tercet.cli.options import flags
+from tercet.cli.detokenize import DetokenizeOptions
+from tercet.cli.listen import ListenOptions
+from tercet.cli.options.table import flags
+from tercet.cli.tag import TagCommandOptions
+from tercet.cli.tokenize import TokenizeOptions
 
+COMMANDS = (ListenOptions, TagCommandOptions, TokenizeOptions, DetokenizeOptions)
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -28,7 +33,7 @@ def test_every_option_has_a_test_that_is_marked_with_it() -> None:
         for path in sorted(TESTS.rglob("test_*.py"))
         for name in marked_options(path.read_text())
     }
-    options = {f"--{name}" for name in flags()}
+    options = {f"--{name}" for command in COMMANDS for name in flags(command)}
     assert set() == options - marked, "without a test"
     assert set() == marked - options, "tests of options that do not exist"
 

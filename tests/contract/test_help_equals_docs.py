@@ -2,24 +2,36 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tercet.cli.later import LATER_FLAGS
 from tercet.cli.main import main
+from tercet.cli.options.later import LATER_FLAGS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 Row = tuple[str, str, str, str]  # names, value, default, help
 
 
 @pytest.fixture
-def help_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def help_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], str]:
+    """`help_of("listen")`: what `tercet listen --help` prints on a wide terminal."""
     for name, value in {"COLUMNS": "250", "TERMINAL_WIDTH": "250", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert main(["listen", "--help"]) == 0
-    return capsys.readouterr().out
+
+    def print_help(command: str) -> str:
+        assert main([command, "--help"]) == 0
+        return capsys.readouterr().out
+
+    return print_help
+
+
+@pytest.fixture
+def help_text(help_of: Callable[[str], str]) -> str:
+    return help_of("listen")
 
 
 def rows_of_help(text: str) -> dict[str, list[Row]]:
@@ -39,9 +51,13 @@ def rows_of_help(text: str) -> dict[str, list[Row]]:
     return panels
 
 
-def rows_of_docs(text: str) -> dict[str, list[Row]]:
-    """The tables between the two comments: | names | value | default | help |."""
-    part = text.partition("<!-- options")[2].partition("<!-- end of options")[0]
+def part_of_docs(text: str, command: str) -> str:
+    """What stands between the two comments around a command's options."""
+    return text.partition(f"<!-- options of {command}")[2].partition("<!-- end of options")[0]
+
+
+def rows_of_docs(part: str) -> dict[str, list[Row]]:
+    """Tables: | names | value | default | help |, each below its panel's name."""
     panels: dict[str, list[Row]] = {}
     for line in part.splitlines():
         if line.startswith("### "):
@@ -70,11 +86,33 @@ def test_the_page_lists_the_options_of_the_help(help_text: str) -> None:
     del in_help["Options"]  # --help itself
     assert 30 < sum(len(rows) for rows in in_help.values())
     expected = "\n".join(as_tables(in_help))
-    assert in_help == rows_of_docs(PAGE.read_text()), f"docs/cli.md should hold\n\n{expected}"
+    part = part_of_docs(PAGE.read_text(), "listen")
+    assert in_help == rows_of_docs(part), f"docs/cli.md should hold\n\n{expected}"
+
+
+@pytest.mark.parametrize("command", ["tag", "tokenize", "detokenize"])
+def test_the_page_says_which_options_a_command_shares_with_listen_and_lists_the_others(
+    help_of: Callable[[str], str], command: str
+) -> None:
+    of_listen = {row for rows in rows_of_help(help_of("listen")).values() for row in rows}
+    in_help = rows_of_help(help_of(command))
+    del in_help["Options"]
+    own = {
+        panel: left
+        for panel, rows in in_help.items()
+        if (left := [row for row in rows if row not in of_listen])
+    }
+    shared = [row[0].split()[0] for rows in in_help.values() for row in rows if row in of_listen]
+    part = part_of_docs(PAGE.read_text(), command)
+    line = ", ".join(f"`{name}`" for name in shared)
+    expected = "\n".join([f"As for `tercet listen`: {line}.\n", *as_tables(own)])
+    assert own == rows_of_docs(part), f"docs/cli.md should hold\n\n{expected}"
+    (told,) = re.findall(r"^As for `tercet listen`: (.*)\.$", part, flags=re.MULTILINE)
+    assert shared == re.findall(r"`(--\w+)`", told), f"docs/cli.md should hold\n\n{expected}"
 
 
 def test_the_page_lists_the_flags_of_later_releases_and_what_they_accept() -> None:
-    part = PAGE.read_text().partition("## Flags that come later")[2]
+    part = PAGE.read_text().partition("## Flags that come later")[2].partition("\n## ")[0]
     told = re.findall(r"^\| `--(\w+)` \| (.*?) \|$", part, flags=re.MULTILINE)
     assert {
         name: " ".join(f"`{value}`" for value in flag.accepted)

@@ -14,14 +14,15 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "tercet"
 # A room may import its own line and the lines above it. A new room must be put here.
 LINES: tuple[frozenset[str], ...] = (
     frozenset({"errors", "results", "telemetry"}),
-    frozenset({"audio", "text", "checkpoint", "catalog", "hub"}),
+    frozenset({"audio", "text", "checkpoint", "catalog", "hub", "dataset"}),
     frozenset({"convert", "engine"}),
     frozenset({"decoding"}),
     frozenset({"longform", "readings", "listener"}),
     frozenset({"model"}),  # torch
     frozenset({"doctor"}),
-    frozenset({"loading"}),  # picks an engine, torch's among them, by a late import
+    frozenset({"loading", "head_loading"}),  # picks an engine, torch's among them, by a late import
     frozenset({"__init__"}),  # the public page
+    frozenset({"compat"}),  # the originals' calls
     frozenset({"cli", "__main__"}),
 )
 RANKS = {room: rank for rank, rooms in enumerate(LINES) for room in rooms}
@@ -29,7 +30,9 @@ TORCH_ROOMS = frozenset({"model"})
 TORCH = frozenset({"torch", "torchaudio", "lightning", "torchmetrics"})
 PEERS = frozenset({"transformers", "whisper", "faster_whisper", "ctranslate2", "openai"})
 # Transcript.to_srt() and its like are written where users look, and done where they belong.
-NAMED_EXCEPTIONS = frozenset({("results", "tercet.text.captions")})
+NAMED_EXCEPTIONS = frozenset(
+    ("results", f"tercet.text.{module}") for module in ("captions", "event_formats", "labels")
+)
 
 
 def room_of(module: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tercet.cli.resume import JOURNAL_NAME
+from tercet.cli.listening.resume import JOURNAL_NAME
 
 # Hears every file as its stem in 30 ms, and says in `heard` that it did.
 STUB = """
@@ -27,6 +27,8 @@ from tercet.cli.main import run
 from tercet.results import Segment, Transcript
 
 class Model:
+    has_tags = has_tokens = False
+
     def transcribe_many(self, sources, **_):
         for index, source in enumerate(sources):
             time.sleep(0.03)

@@ -1,4 +1,4 @@
-"""Every option of `Model.transcribe` on the shipped model: a difference that it makes, or an error.
+"""Every option of `Model.listen` on the shipped model: a difference that it makes, or an error.
 
 What the values may be is tested in tests/unit/longform/test_listener.py.
 """
@@ -292,13 +292,13 @@ def test_longform(shipped, speech, longform: str) -> None:
 @pytest.mark.option("--batch_size")
 def test_batch_size(shipped, speech, monkeypatch) -> None:
     rows: list[int] = []
-    original = shipped._decoder.open
+    original = shipped._instruments.decoder.open
 
     def watch(states, *, align=False):
         rows.append(len(states))
         return original(states, align=align)
 
-    monkeypatch.setattr(shipped._decoder, "open", watch)
+    monkeypatch.setattr(shipped._instruments.decoder, "open", watch)
     sources = [speech, speech[8000:]]
     for size, expected in ((1, [1, 1]), (8, [2])):
         rows.clear()
@@ -326,3 +326,118 @@ def test_a_stream_gives_one_part_per_window(shipped, clip) -> None:
     segments = [segment for part in parts for segment in part.segments]
     for one, two in pairwise(segments):
         assert one.end <= two.start
+
+
+# --- sounds and speech tokens: random heads hear nothing in particular, but always the same -------
+
+
+@pytest.fixture(scope="module")
+def three(base_model, tag_head, quantizer) -> tercet.Model:
+    """The shipped model with both heads."""
+    return tercet.load_model(base_model, tags=tag_head, tokens=quantizer, threads=2)
+
+
+@pytest.fixture(scope="module")
+def bark(sound) -> np.ndarray:
+    return sound("esc10-Dog_bark")
+
+
+@pytest.mark.option("--only")
+@pytest.mark.option("--tags")
+@pytest.mark.option("--tokens")
+def test_only(three, shipped, speech) -> None:
+    whole = three.listen(speech, language="en")
+    assert SPOKEN == whole.text
+    assert whole.tags is not None
+    assert whole.speech_tokens is not None
+    assert (("text", "tags", "tokens"),) == whole.encoder_passes
+    tags = three.listen(speech, only="tags")
+    assert (None, None) == (tags.transcript, tags.speech_tokens)
+    assert np.array_equal(whole.tags.frames, tags.tags.frames)
+    with pytest.raises(tercet.HeadError, match="has no tag head"):
+        shipped.listen(speech, only="tags")
+
+
+@pytest.mark.option("--labels")
+def test_labels(three, bark) -> None:
+    assert {"Speech", "Dog"} == {
+        event.label for event in three.tag(bark, labels=["Dog", "Speech"], threshold=0.0)
+    }
+    with pytest.raises(tercet.LabelError, match="did you mean 'Bark'"):
+        three.tag(bark, labels=["Bakr"])
+
+
+@pytest.mark.option("--top_k")
+def test_top_k(three, bark) -> None:
+    found = three.tag(bark, top_k=1, threshold=0.0, off_threshold=0.0, min_gap_s=0.0)
+    highest = found.frames.argmax(axis=1)
+    assert set(highest.tolist()) == {event.label_id for event in found}
+    assert len(three.tag(bark, threshold=0.0)) > len(found)
+
+
+@pytest.mark.option("--threshold")
+@pytest.mark.option("--off_threshold")
+def test_thresholds(three, bark) -> None:
+    scored = three.tag(bark, window_s=0.4)
+    dog = scored.frames[:, scored.labels.index("Dog")]
+    middle = float(np.sort(dog)[len(dog) // 2])
+    options = {"labels": ["Dog"], "window_s": 0.4, "min_gap_s": 0.0}
+    strict = three.tag(bark, threshold=middle, off_threshold=middle, **options)
+    heard_s = sum(event.end_s - event.start_s for event in strict)
+    assert heard_s == pytest.approx(0.4 * np.count_nonzero(dog >= np.float32(middle)), abs=0.41)
+    lax = three.tag(bark, threshold=middle, off_threshold=0.0, **options)
+    assert 1 == len(lax)
+    assert heard_s < sum(event.end_s - event.start_s for event in lax)
+    assert 0 == len(three.tag(bark, threshold={"Dog": 1.0}, **options))
+
+
+@pytest.mark.option("--min_duration")
+@pytest.mark.option("--min_gap")
+def test_min_duration_and_min_gap(three, sound) -> None:
+    chapter = sound("librispeech-chapter")
+    options = {"labels": ["Dog"], "window_s": 0.4}
+    scored = three.tag(chapter, **options)
+    middle = float(np.median(scored.frames[:, scored.labels.index("Dog")]))
+    options |= {"threshold": middle, "off_threshold": middle}
+    ragged = three.tag(chapter, min_gap_s=0.0, **options)
+    bridged = three.tag(chapter, min_gap_s=2.0, **options)
+    assert len(bridged) < len(ragged)
+    long = three.tag(chapter, min_gap_s=0.0, min_duration_s=1.2, **options)
+    expected = [(e.start_s, e.end_s) for e in ragged if e.end_s - e.start_s > 1.2 - 1e-6]
+    assert expected == [(event.start_s, event.end_s) for event in long]
+    assert len(long) < len(ragged)
+
+
+@pytest.mark.option("--at_time_res")
+@pytest.mark.option("--window")
+@pytest.mark.option("--hop")
+def test_windows_of_scores(three, bark) -> None:
+    plain = three.tag(bark)
+    assert (13, 0.4) == (len(plain.frames), plain.frame_s)
+    rows = three.tag(bark, at_time_res=2.0)
+    assert (3, 2.0) == (len(rows.frames), rows.frame_s)
+    short = three.tag(bark, window_s=2.0)
+    often = three.tag(bark, window_s=2.0, hop_s=0.4)
+    assert plain.frames.shape == short.frames.shape == often.frames.shape
+    assert not np.allclose(plain.frames, short.frames, atol=1e-3)
+    assert not np.allclose(short.frames, three.tag(bark, window_s=2.0, hop_s=2.0).frames, atol=1e-3)
+    with pytest.raises(tercet.OptionError, match="at_time_res"):
+        three.tag(bark, at_time_res=2.0, hop_s=0.4)
+
+
+@pytest.mark.option("--label_language")
+def test_label_language(three, bark) -> None:
+    english = three.tag(bark, labels=["Dog"], threshold=0.0)
+    chinese = three.tag(bark, labels=["Dog"], threshold=0.0, label_language="zh")
+    assert {"Dog"} == {event.label for event in english}
+    assert {"Dog"}.isdisjoint(event.label for event in chinese)
+    assert [event.start_s for event in english] == [event.start_s for event in chinese]
+
+
+@pytest.mark.option("--match")
+def test_match(three, bark) -> None:
+    ours, theirs = three.tag(bark), three.tag(bark, match="whisper-at")
+    assert ours.frames.shape != theirs.frames.shape or not np.allclose(ours.frames, theirs.frames)
+    codes, ichigo = three.tokenize(bark), three.tokenize(bark, match="ichigo")
+    assert 125 == len(codes)
+    assert codes.ids.tolist() != ichigo.ids.tolist()

@@ -1,6 +1,7 @@
 """`tercet convert`: any Whisper checkpoint -> a folder that loads fast, plain floats, or ONNX graphs.
 
-A summary goes to standard output, everything else to standard error.
+A head -> one file; `convert_head.py` does that. A summary goes to standard output, everything else to
+standard error.
 """
 
 import sys
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tercet.catalog import known_head, known_model
 from tercet.cli import exit_codes
+from tercet.cli.licences import licence_notes
 from tercet.errors import ModelNotFoundError, OptionError, TercetError
 
 if TYPE_CHECKING:
@@ -27,21 +30,30 @@ _HELP = "\n\n".join(
         "SOURCE is a known name (tiny ... large-v3, turbo, distil-*), a hub id, a folder (Hugging "
         "Face's, CTranslate2's, Tercet's own) or OpenAI's .pt file. FOLDER appears when it is "
         "complete; tercet listen --model FOLDER opens it.",
+        "A head for sound events or speech tokens (Whisper-AT's .pth, Ichigo's .pth, WhisperSpeech's "
+        ".model, a known name, owner/name:file) becomes one FILE.safetensors, which tercet listen "
+        "opens with --tags or --tokens.",
         "  tercet convert large-v3 large-v3-int8\n"
         "  tercet convert finetuned/ out --calibrate talks/\n"
-        "  tercet convert small graphs --to onnx --compute_type float32",
+        "  tercet convert small graphs --to onnx --compute_type float32\n"
+        "  tercet convert medium_low.pth tags.safetensors --encoder medium",
     )
 )
 _EPILOG = (
     "Exit code: 0, 1 (nothing was written), 2 (usage, or no such model), 130 (Ctrl-C). A run that was "
-    "killed leaves the old FOLDER, or none; the next run clears up after it."
+    "killed leaves the old FOLDER or FILE, or none; the next run clears up after it."
 )
 OnProgress = Callable[[int, int], None]
 _Source = Annotated[str, typer.Argument(metavar="SOURCE", show_default=False, hidden=True)]
-_Folder = Annotated[str, typer.Argument(metavar="FOLDER", show_default=False, hidden=True)]
+_Folder = Annotated[str, typer.Argument(metavar="FOLDER|FILE", show_default=False, hidden=True)]
 _Type = Annotated[
-    str,
-    typer.Option("--compute_type", metavar="int8|float16|float32", help="How numbers are stored."),
+    str | None,
+    typer.Option(
+        "--compute_type",
+        metavar="int8|float16|float32",
+        help="How numbers are stored.",
+        show_default="int8; of a head float32",
+    ),
 ]
 _To = Annotated[
     str,
@@ -62,7 +74,25 @@ _Revision = Annotated[
     str | None,
     typer.Option(metavar="REVISION", help="A branch, tag or commit of the hub repository."),
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Replace FOLDER if a conversion wrote it.")]
+_HeadMode = Annotated[
+    str | None,
+    typer.Option(
+        "--head_mode",
+        metavar="MODE",
+        help="Of a Whisper-AT head whose file does not tell: last_tr_8, mean_mlp, wa_tr_1, ...",
+    ),
+]
+_Labels = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="A tag head's labels: text, CSV or JSON, in its order."),
+]
+_Encoder = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Bind a head to the model that it was trained on."),
+]
+_Force = Annotated[
+    bool, typer.Option("--force", help="Replace FOLDER or FILE if a conversion wrote it.")
+]
 _Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary: errors only.")]
 
 
@@ -71,13 +101,21 @@ class ConvertOptions:
     """What the command line says."""
 
     source: str
-    folder: str
-    compute_type: str
+    folder: str  # of a head: the file
+    compute_type: str | None
     to: str
     calibrate: tuple[str, ...]
     revision: str | None
+    head_mode: str | None
+    labels: str | None
+    encoder: str | None
     force: bool
     quiet: bool
+
+    @property
+    def is_of_head(self) -> bool:
+        """Whether one file is to be written."""
+        return self.folder.endswith(".safetensors")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -88,7 +126,9 @@ def run(argv: Sequence[str]) -> int:
     """
     try:
         options = _parse(argv)
-        return exit_codes.OK if options is None else _convert(options)
+        if options is None:
+            return exit_codes.OK
+        return _convert_head(options) if options.is_of_head else _convert(options)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing was written") from None
     except TercetError as error:
@@ -134,10 +174,13 @@ def _app() -> typer.Typer:
         source: _Source,
         folder: _Folder,
         *,
-        compute_type: _Type = "int8",
+        compute_type: _Type = None,
         to: _To = "tercet",
         calibrate: _Calibrate = None,
         revision: _Revision = None,
+        head_mode: _HeadMode = None,
+        labels: _Labels = None,
+        encoder: _Encoder = None,
         force: _Force = False,
         quiet: _Quiet = False,
     ) -> ConvertOptions:
@@ -148,11 +191,63 @@ def _app() -> typer.Typer:
             to=to,
             calibrate=tuple(calibrate or ()),
             revision=revision,
+            head_mode=head_mode,
+            labels=labels,
+            encoder=encoder,
             force=force,
             quiet=quiet,
         )
 
     return app
+
+
+def _convert_head(options: ConvertOptions) -> int:
+    unused = {
+        "to": options.to if options.to != "tercet" else None,
+        "calibrate": options.calibrate,
+        "revision": options.revision,
+    }
+    for name, value in unused.items():
+        if value:
+            raise OptionError(
+                f"--{name} has no effect on a head, which {options.folder} is to hold"
+            )
+    if known_model(options.source) is not None or Path(options.source).is_dir():
+        raise OptionError(
+            f"{options.source} is a model, which is written as a folder; {options.folder} is a file's name"
+        )
+    from tercet.cli.convert_head import HeadConversion, convert_head
+
+    conversion = HeadConversion(
+        source=options.source,
+        file=Path(options.folder),
+        compute_type=options.compute_type or "float32",
+        mode=options.head_mode,
+        labels=None if options.labels is None else Path(options.labels),
+        encoder=options.encoder,
+        force=options.force,
+    )
+    with licence_notes(quiet=options.quiet), _bar(options, "fetching") as on_progress:
+        summary = convert_head(conversion, on_progress)
+    if not options.quiet:
+        print(summary)
+    return exit_codes.OK
+
+
+def _check_is_of_model(options: ConvertOptions) -> None:
+    """Say what is meant where a head or its options were given, and a folder's name.
+
+    Raises:
+        OptionError: such a mixture.
+    """
+    from tercet.checkpoint.head_file import is_head_file
+
+    way = f"name a file, {options.folder.rstrip('/')}.safetensors"
+    if known_head(options.source) is not None or is_head_file(options.source):
+        raise OptionError(f"{options.source} is a head, which is written as one file; {way}")
+    for name in ("head_mode", "labels", "encoder"):
+        if getattr(options, name) is not None:
+            raise OptionError(f"--{name} is for heads, which are written as one file; {way}")
 
 
 def _convert(options: ConvertOptions) -> int:
@@ -165,9 +260,10 @@ def _convert(options: ConvertOptions) -> int:
     conversion = Conversion(
         folder=Path(options.folder),
         to=options.to,
-        compute_type=options.compute_type,
+        compute_type=options.compute_type or "int8",
         force=options.force,
     )
+    _check_is_of_model(options)
     windows = _calibration_windows(options)
     conversion.check_folder()
     with _bar(options, "fetching") as on_progress:
@@ -203,7 +299,7 @@ def _calibration_windows(options: ConvertOptions) -> "Sequence[np.ndarray]":
     """
     if not options.calibrate:
         return ()
-    if options.compute_type != "int8":
+    if options.compute_type not in (None, "int8"):
         raise OptionError(f"--calibrate has no effect with --compute_type {options.compute_type}")
     from tercet.cli.inputs import find
     from tercet.convert.calibrate import windows_of
@@ -221,7 +317,8 @@ def _summary(options: ConvertOptions, files: dict[str, int], seconds: float) -> 
     parts = f" ({shown})" if shown else ""
     total = _size(sum(files.values()))
     name = Path(options.source).name
-    return f"{options.folder}: {name} in {options.compute_type}, {total}{parts}, {seconds:.0f} s"
+    compute_type = options.compute_type or "int8"
+    return f"{options.folder}: {name} in {compute_type}, {total}{parts}, {seconds:.0f} s"
 
 
 def _size(size_bytes: int) -> str:

@@ -50,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:  # whoever reads has seen enough: `| head`
-        from tercet.cli.outputs import close_stdout
+        from tercet.cli.listening.outputs import close_stdout
 
         close_stdout()
         return exit_codes.FAILED

@@ -4,7 +4,7 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ class Input:
     """One recording: a path as the user would write it, or `-`."""
 
     source: str
+    folder: str | None = field(default=None, compare=False)  # that was named, where one was
 
     @property
     def is_stdin(self) -> bool:
@@ -70,12 +71,23 @@ class Unusable:
     error: TercetError
 
 
-def find(arguments: Sequence[str]) -> tuple[list[Input], list[Unusable]]:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a folder or a pattern is searched for."""
+
+    name: str  # for messages
+    extensions: frozenset[str]
+
+
+AUDIO = Kind("audio file", AUDIO_EXTENSIONS)
+
+
+def find(arguments: Sequence[str], kind: Kind = AUDIO) -> tuple[list[Input], list[Unusable]]:
     """Every recording that the arguments name, each once.
 
     A folder stands for the audio files in it and below, sorted; hidden ones are left out. A
     pattern (`*`, `?`, `[...]`, `**` for any depth) that the shell left alone is matched here; a
-    file whose name is the pattern itself comes first.
+    file whose name is the pattern itself comes first. With another `kind`, other files are meant.
 
     Returns:
         The recordings, and the arguments that name none.
@@ -84,13 +96,14 @@ def find(arguments: Sequence[str]) -> tuple[list[Input], list[Unusable]]:
     unusable: list[Unusable] = []
     for argument in arguments:
         try:
-            paths = list(_paths(argument))
+            paths = list(_paths(argument, kind))
         except TercetError as error:
             unusable.append(Unusable(argument, error))
             continue
+        folder = argument if argument != STDIN and Path(argument).is_dir() else None
         for path in paths:
             key = STDIN if path == STDIN else os.path.realpath(path)
-            found.setdefault(key, Input(path))
+            found.setdefault(key, Input(path, folder))
     return list(found.values()), unusable
 
 
@@ -108,17 +121,17 @@ def check_unchanged(entry: Input, before: Stamp | None) -> None:
         )
 
 
-def _paths(argument: str) -> Iterable[str]:
+def _paths(argument: str, kind: Kind) -> Iterable[str]:
     path = Path(argument)
     if argument == STDIN:
         return [STDIN]
     if path.is_dir():
-        return _needed(_inside(path), f"{argument}: no audio file in this folder; name the files")
+        missing = f"{argument}: no {kind.name} in this folder; name the files"
+        return _needed(_inside(path, kind), missing)
     if os.path.lexists(argument):
         return [argument]
     if glob.has_magic(argument):
-        matches = _matches(argument)
-        return _needed(matches, f"{argument}: no audio file matches this pattern")
+        return _needed(_matches(argument, kind), f"{argument}: no {kind.name} matches this pattern")
     raise AudioNotFoundError(f"{argument}: no such file; check the name")
 
 
@@ -129,7 +142,7 @@ def _needed(paths: Iterable[str], message: str) -> list[str]:
     return listed
 
 
-def _inside(folder: Path) -> Iterator[str]:
+def _inside(folder: Path, kind: Kind) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         if error.filename == str(folder):
             raise AudioUnreadableError(f"{folder}: cannot be opened: {error.strerror}")
@@ -137,16 +150,16 @@ def _inside(folder: Path) -> Iterator[str]:
     for parent, below, names in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_EXTENSIONS:
+            if not name.startswith(".") and Path(name).suffix.lower() in kind.extensions:
                 yield str(Path(parent, name))
 
 
-def _matches(pattern: str) -> Iterator[str]:
-    # `*.dat` names an extension: take it at its word. `*` and `**` pick what is audio.
+def _matches(pattern: str, kind: Kind) -> Iterator[str]:
+    # `*.dat` names an extension: take it at its word. `*` and `**` pick what is meant.
     suffix = Path(pattern).suffix
     picky = not suffix or glob.has_magic(suffix)
     for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - absolute too
         if Path(match).is_dir():
-            yield from _inside(Path(match))
-        elif not picky or Path(match).suffix.lower() in AUDIO_EXTENSIONS:
+            yield from _inside(Path(match), kind)
+        elif not picky or Path(match).suffix.lower() in kind.extensions:
             yield match

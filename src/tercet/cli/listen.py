@@ -1,188 +1,162 @@
-"""`tercet listen`: recordings in, text out. Hears through `tercet.load_model`, as anybody would."""
+"""`tercet listen`: recordings in; text, sound events and speech tokens out, from one pass over each.
 
-import sys
-from collections.abc import Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING
+Hears through `tercet.load_model`, as anybody would.
+"""
 
-from tercet.cli import exit_codes
-from tercet.cli.delivery import Delivery, choose
-from tercet.cli.download_bar import download_bar
-from tercet.cli.inputs import Input, find
-from tercet.cli.options import ListenOptions
-from tercet.cli.outputs import close_stdout
-from tercet.cli.parser import parse
-from tercet.cli.progress import Screen, clock_text
-from tercet.errors import AudioError, ModelNotFoundError, OptionError, OutputError, TercetError
-from tercet.results import Transcript
-from tercet.text.captions import timestamp
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tercet.cli.inputs import Input
+from tercet.cli.listening import hearing_form
+from tercet.cli.listening.results import Result, results_of
+from tercet.cli.listening.run import run as run_work
+from tercet.cli.listening.work import Finished, OnProgress, Work
+from tercet.cli.options.groups import (
+    AudioOptions,
+    CommandOptions,
+    TagHeadOptions,
+    TokenHeadOptions,
+    output_format,
+)
+from tercet.cli.options.later import LATER_FLAGS
+from tercet.cli.options.parser import CommandWords
+from tercet.cli.options.reading_groups import TAGS, ReadingOptions, TagOptions
+from tercet.cli.options.text_groups import RETRY, TEXT, RetryOptions, TextOptions, VadOptions
+from tercet.cli.options.values import READINGS
+from tercet.errors import OptionError
+from tercet.results import Hearing
+from tercet.text.captions import FORMATS
 
 if TYPE_CHECKING:
     from tercet.listener import Model
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code. Errors go to stderr, one line each.
+@dataclass(frozen=True, kw_only=True)
+class ListenOptions(
+    TagOptions,
+    VadOptions,
+    RetryOptions,
+    TextOptions,
+    AudioOptions,
+    ReadingOptions,
+    TokenHeadOptions,
+    TagHeadOptions,
+    CommandOptions,
+):
+    """The options of `tercet listen`, checked one by one and together."""
 
-    Raises:
-        KeyboardInterrupt: Ctrl-C, with the line to show.
-    """
-    try:
-        options = parse(argv)
-    except OptionError as error:
-        print(f"tercet listen: {error} (see tercet listen --help)", file=sys.stderr)
-        return exit_codes.USAGE
-    return exit_codes.OK if options is None else _listen(options)
+    output_format: tuple[str, ...] = output_format("txt", FORMATS)
 
+    @property
+    def idle_heads(self) -> tuple[str, ...]:
+        """Those of readings that are not asked for."""
+        if self.only is None:
+            return ()
+        return tuple(name for name in ("tags", "tokens") if name not in self.only)
 
-def _listen(options: ListenOptions) -> int:
-    inputs, unusable = find(options.files)
-    screen = Screen(quiet=options.quiet, verbose=options.verbose)
-    for argument in unusable:
-        screen.error(str(argument.error))
-    failures = len(unusable)
-    try:
-        with closing(choose(options, inputs, screen)) as delivery:
-            failures += _hear_all(options, delivery, screen)
-    except BrokenPipeError:  # whoever reads has seen enough: `| head`
-        close_stdout()
-        return exit_codes.FAILED
-    except TercetError as error:
-        screen.error(str(error))
-        if isinstance(error, OutputError):
-            close_stdout()
-        is_usage = isinstance(error, (OptionError, ModelNotFoundError))
-        return exit_codes.USAGE if is_usage else exit_codes.FAILED
-    return exit_codes.FAILED if failures else exit_codes.OK
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `Model.listen_many` that decide what is found, `only` aside."""
+        return {
+            **self.decoding_arguments(),
+            **self.retry_arguments(),
+            **self.vad_arguments(),
+            **self.audio_arguments(),
+            **self.tag_arguments(),
+        }
 
-
-def _hear_all(options: ListenOptions, delivery: Delivery, screen: Screen) -> int:
-    """Hear whatever is to be heard and deliver; returns how many failed."""
-    import tercet
-
-    failures = 0
-    model: Model | None = None
-    try:
-        while inputs := delivery.todo():
-            # Before hearing's own bar: the time to load, or to fetch, is not part of it.
-            if model is None:
-                with download_bar(options.model, quiet=options.quiet) as on_fetched:
-                    arguments = options.load_arguments() | {"on_progress": on_fetched}
-                    model = tercet.load_model(options.model, **arguments)
-            with screen.progress(len(inputs)):
-                hear = _hear_live if delivery.is_live else _hear
-                failures += hear(model, options, inputs, delivery, screen)
-            screen.summary()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; {delivery.stop()}") from None
-    return failures
+    def check(self) -> None:
+        """An option of a reading that is not wanted would have no effect."""
+        super().check()
+        if self.only is None:
+            return
+        only = ",".join(self.only)
+        idle = [] if "text" in self.only else self.changed(TEXT, RETRY)
+        idle += [] if "tags" in self.only else self.changed(TAGS)
+        idle += [name for name in self.heads if name not in self.only]
+        if idle:
+            raise OptionError(f"--{idle[0]} has no effect with --only {only}; drop one of them")
+        if "text" not in self.only and (of_text := hearing_form.of_text(self.output_format)):
+            raise OptionError(
+                f"--output_format {of_text[0]} writes text, which --only {only} leaves out; "
+                f"choose {' or '.join(hearing_form.WITHOUT_TEXT)}"
+            )
 
 
-def _hear(
-    model: "Model",
-    options: ListenOptions,
-    inputs: Sequence[Input],
-    delivery: Delivery,
-    screen: Screen,
-) -> int:
-    """Hear the inputs together, each delivered when it is finished."""
-    failures = 0
-    outcomes = model.transcribe_many(
-        [entry.source for entry in inputs],
-        on_progress=screen.on_progress,
-        **options.decoding_arguments(),
-    )
-    for index, outcome in outcomes:
-        screen.finish(index)
-        failures += not _deliver(index, outcome, inputs[index], delivery, screen)
-    return failures
+class Listening(Work):
+    """Text of each recording, and whatever else the model has heads for."""
 
+    form = hearing_form.FORM
 
-def _hear_live(
-    model: "Model",
-    options: ListenOptions,
-    inputs: Sequence[Input],
-    delivery: Delivery,
-    screen: Screen,
-) -> int:
-    """Hear one recording, each window delivered when it is finished."""
-    (entry,) = inputs
-    parts = model.stream(
-        entry.source, on_progress=screen.on_progress, **options.decoding_arguments()
-    )
-    has_speech = False
-    last: Transcript | None = None
-    try:
-        for last in parts:
-            has_speech = has_speech or bool(last.segments)
-            _tell_segments(last, screen)
-            delivery.take(0, (last,))
-        screen.finish(0)
-        if last is not None:
-            _tell(last, entry, screen, has_speech=has_speech)
-        delivery.finish(0)
-    except (AudioError, OptionError) as error:
-        screen.error(_naming(entry, error))
-        delivery.give_up(0)
-        return 1
-    return 0
+    def __init__(self, options: ListenOptions) -> None:
+        super().__init__(options)
+        self._options = options
+        self._readings: Sequence[str] = ("text",)
 
+    def settings(self) -> dict[str, Any]:
+        """What is read, and with which settings."""
+        only = {} if self._options.only is None else {"only": self._options.only}
+        return {**self._options.model_settings(), **self._options.arguments(), **only}
 
-def _deliver(
-    index: int,
-    outcome: Transcript | tuple[Transcript, ...] | TercetError,
-    entry: Input,
-    delivery: Delivery,
-    screen: Screen,
-) -> bool:
-    """Hand one outcome on; whether it went well."""
-    if isinstance(outcome, TercetError):
-        screen.error(_naming(entry, outcome))
-        delivery.give_up(index)
-        return False
-    transcripts = (outcome,) if isinstance(outcome, Transcript) else outcome
-    for transcript in transcripts:
-        _tell(transcript, entry, screen, has_speech=bool(transcript.segments))
-        _tell_segments(transcript, screen)
-    try:
-        delivery.take(index, transcripts)
-        delivery.finish(index)
-    except OutputError as error:
-        if not delivery.goes_on:
-            raise
-        screen.error(_naming(entry, error))
-        return False
-    except AudioError as error:
-        screen.error(_naming(entry, error))
-        return False
-    return True
+    def begin(self, model: "Model") -> None:
+        """Find out what there is to read; what is asked for by name, the model may refuse later."""
+        super().begin(model)
+        # Options of events ask for events.
+        has_tags = model.has_tags or self._options.changed(TAGS)
+        there = {"text": True, "tags": has_tags, "tokens": model.has_tokens}
+        self._readings = self._options.only or [name for name in READINGS if there[name]]
 
-
-def _naming(entry: Input, error: TercetError) -> str:
-    """The error's line; it names the input once."""
-    line = str(error)
-    return line if entry.shown in line else f"{entry.shown}: {line}"
-
-
-def _tell(transcript: Transcript, entry: Input, screen: Screen, *, has_speech: bool) -> None:
-    """The notes on a recording: that it is empty; with --verbose its length and language."""
-    channel = "" if transcript.channel is None else f", channel {transcript.channel}"
-    name = f"{entry.shown}{channel}"
-    if not has_speech:
-        screen.note(f"{name}: no speech found")
-    known = transcript.language_probability
-    language = transcript.language if known is None else f"{transcript.language} ({known:.2f})"
-    screen.detail(f"{name}: {clock_text(transcript.duration_s)}, language {language}")
-
-
-def _tell_segments(transcript: Transcript, screen: Screen) -> None:
-    """With --verbose, how each segment and window was heard."""
-    for segment in transcript.segments:
-        times = " --> ".join(
-            timestamp(seconds, always_hours=False, decimal_mark=".")
-            for seconds in (segment.start, segment.end)
+    def many(self, inputs: Sequence[Input], on_progress: OnProgress) -> Iterator[Finished]:
+        """Each recording as it is finished."""
+        sources = [entry.source for entry in inputs]
+        given = {"on_progress": on_progress, **self._options.arguments()}
+        outcomes = (
+            self.model.transcribe_many(sources, **given)
+            if self._is_text_alone
+            else self.model.listen_many(sources, only=self._readings, **given)
         )
-        screen.detail(f"[{times}] {segment.text.strip()}")
-    for window in transcript.windows:
-        if window.reason is not None:
-            screen.detail(f"window {window.start_s:.2f}-{window.end_s:.2f} s: {window.reason}")
+        return ((index, results_of(outcome)) for index, outcome in outcomes)
+
+    def live(self, entry: Input, on_progress: OnProgress) -> Iterator[Result]:
+        """One recording, window by window."""
+        given = {"on_progress": on_progress, **self._options.arguments()}
+        parts = self.model.stream(entry.source, only=self._readings, **given)
+        return (Result(self._alone(part)) for part in parts)
+
+    @property
+    def _is_text_alone(self) -> bool:
+        return tuple(self._readings) == ("text",)
+
+    def _alone(self, part: Hearing) -> object:
+        """The transcript where nothing else is asked for: its formats have no trace of the rest."""
+        return part.transcript if self._is_text_alone else part
+
+
+WORDS = CommandWords(
+    program="tercet listen",
+    options=ListenOptions,
+    help=(
+        "Write down what is said in recordings, and what else is heard.",
+        "FILES are audio or video files, folders (searched for audio, with everything below them), "
+        "patterns ('talks/**/*.mp3'), or - for standard input. The text is printed, or written as "
+        "files with --output_dir. Results come in the order of FILES.",
+        "  tercet listen talk.mp3\n"
+        "  tercet listen talk.mp3 -f srt > talk.srt\n"
+        "  tercet listen talks/ -o out -f srt,json\n"
+        "  tercet listen street.ogg --tags my-tags.safetensors -f json",
+        "With --tags and --tokens, sound events and speech tokens come from the same pass, in json "
+        "and jsonl.",
+        "Options are openai-whisper's where it has them. In their names - and _ are the same; "
+        "True can be left out: --vad_filter, --no-vad-filter, --vad-filter=False.",
+    ),
+    epilog=(
+        "Exit code: 0, 1 (an input failed, the others were heard), 2 (usage), 130 (Ctrl-C). "
+        "All about formats, names of files and flags that come later: docs/cli.md."
+    ),
+    later=LATER_FLAGS,
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    return run_work(argv, WORDS, Listening)

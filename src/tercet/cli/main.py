@@ -13,7 +13,17 @@ from tercet.cli import exit_codes
 # The command -> its module and one line of help.
 COMMANDS = {
     "listen": ("tercet.cli.listen", "Write down what is said in recordings."),
-    "convert": ("tercet.cli.convert", "Turn a Whisper checkpoint into a smaller, faster folder."),
+    "tag": ("tercet.cli.tag", "Find the sounds in recordings: what, when, how surely."),
+    "tokenize": (
+        "tercet.cli.tokenize",
+        "Turn recordings into speech tokens, and corpora into tables.",
+    ),
+    "detokenize": ("tercet.cli.detokenize", "Write down what speech tokens say."),
+    "convert": (
+        "tercet.cli.convert",
+        "Turn a checkpoint or a head into Tercet's smaller, faster files.",
+    ),
+    "codebook": ("tercet.cli.codebook", "Grow, shrink and merge codebooks; say how they are used."),
     "models": ("tercet.cli.models", "List, fetch and remove models."),
     "doctor": ("tercet.cli.doctor", "Say what is installed, what is chosen, what is missing."),
 }
@@ -58,10 +68,11 @@ def _help_text() -> str:
     rows = "".join(f"  {name:<10} {line}\n" for name, (_, line) in COMMANDS.items())
     return (
         "Usage: tercet COMMAND ...\n\n"
-        "Hear an audio file once: what is said, as text and subtitles.\n\n"
+        "Hear an audio file once: what is said, what sounds, and speech tokens.\n\n"
         f"Commands:\n{rows}\n"
         "  tercet listen talk.mp3                 print the text\n"
-        "  tercet listen talk.mp3 -f srt -o out   write out/talk.srt\n\n"
+        "  tercet listen talk.mp3 -f srt -o out   write out/talk.srt\n"
+        "  tercet tag street.ogg --tags HEAD      print its sounds and their times\n\n"
         "tercet COMMAND --help lists a command's options; tercet --version prints the version.\n"
     )
 

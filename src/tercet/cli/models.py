@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tercet.cli import exit_codes
-from tercet.cli.outputs import close_stdout
+from tercet.cli.listening.outputs import close_stdout
 from tercet.errors import ModelNotFoundError, TercetError
 from tercet.results import SCHEMA
 

@@ -1,18 +1,29 @@
 """`tercet listen` in this process, with a model that hears nothing and says what it was asked."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tercet
 from tercet.cli.main import main
 from tercet.errors import TercetError
-from tercet.results import Progress, Segment, Transcript, WindowReport
+from tercet.results import (
+    Hearing,
+    Progress,
+    Segment,
+    SoundEvent,
+    SoundEvents,
+    SpeechTokens,
+    Transcript,
+    WindowReport,
+)
 
-Outcome = Transcript | tuple[Transcript, ...] | TercetError
+Outcome = Transcript | Hearing | tuple[Transcript, ...] | tuple[Hearing, ...] | TercetError
 
 
 def transcript_of(*texts: str, channel: int | None = None) -> Transcript:
@@ -35,6 +46,39 @@ def transcript_of(*texts: str, channel: int | None = None) -> Transcript:
     )  # fmt: skip
 
 
+def events_of(*labels: str, channel: int | None = None) -> SoundEvents:
+    """One event of 0.8 s per label, each 2 s behind the one before; three rows of scores."""
+    events = tuple(
+        SoundEvent(start_s=2.0 * n, end_s=2.0 * n + 0.8, label=label, score=0.75, label_id=n)
+        for n, label in enumerate(labels)
+    )
+    frames = np.full((3, max(1, len(labels))), 0.75, np.float32)
+    return SoundEvents(
+        events=events, frames=frames, labels=labels or ("Silence",), duration_s=42.0, channel=channel
+    )  # fmt: skip
+
+
+def tokens_of(*ids: int, channel: int | None = None) -> SpeechTokens:
+    """Codes of one window, of a codebook of 512."""
+    return SpeechTokens(
+        ids=np.array(ids, np.int32), codebook_size=513, codebook="c0de", duration_s=42.0,
+        mask_code=512, channel=channel,
+    )  # fmt: skip
+
+
+def hearing_of(
+    transcript: Transcript | None = None,
+    tags: SoundEvents | None = None,
+    speech_tokens: SpeechTokens | None = None,
+) -> Hearing:
+    """What one pass gave."""
+    there = [part for part in (transcript, tags, speech_tokens) if part is not None]
+    return Hearing(
+        transcript=transcript, tags=tags, speech_tokens=speech_tokens, duration_s=42.0,
+        encoder_passes=(("text",),), channel=there[0].channel if there else None,
+    )  # fmt: skip
+
+
 def parts_of(answer: Any) -> list[Any]:
     """A transcript cut into one part per segment; anything else as it is."""
     if not isinstance(answer, Transcript) or not answer.segments:
@@ -54,6 +98,9 @@ class FakeModel:
     calls: list[dict[str, Any]] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     load_error: TercetError | None = None
+    has_tags: bool = False
+    has_tokens: bool = False
+    only: list[tuple[str, ...]] = field(default_factory=list)  # of calls to listen_many and stream
 
     def load(self, name: str = "base", **options: Any) -> "FakeModel":
         if self.load_error is not None:
@@ -74,19 +121,77 @@ class FakeModel:
                 raise answer
             yield index, answer
 
-    def stream(self, source: str, **options: Any) -> Iterator[Transcript]:
-        """Each segment as a part of its own; of a list, what it holds, errors raised."""
-        self.calls.append({k: v for k, v in options.items() if k != "on_progress"})
-        return self._parts(source, options["on_progress"])
+    def listen_many(
+        self,
+        sources: Sequence[str],
+        *,
+        only: Sequence[str],
+        on_progress: Callable[[Progress], None],
+        **options: Any,
+    ) -> Iterator[tuple[int, Any]]:
+        """A recording's words, a sound called as its stem and one code for each of its letters."""
+        self.only.append(tuple(only))
+        self.calls.append(options)
+        return self._many(sources, only, on_progress)
 
-    def _parts(self, source: str, on_progress: Callable[[Progress], None]) -> Iterator[Transcript]:
+    def _many(
+        self, sources: Sequence[str], only: Sequence[str], on_progress: Callable[[Progress], None]
+    ) -> Iterator[tuple[int, Any]]:
+        for index in self.order(len(sources)):
+            self.heard.append(sources[index])
+            on_progress(Progress(index, 42.0, 42.0))
+            answer = self.answers.get(Path(sources[index]).name)
+            if isinstance(answer, BaseException) and not isinstance(answer, TercetError):
+                raise answer
+            yield index, self._hearing(sources[index], only) if answer is None else answer
+
+    def _hearing(self, source: str, only: Sequence[str]) -> Hearing:
+        stem = Path(source).stem
+        return hearing_of(
+            transcript_of(stem) if "text" in only else None,
+            events_of(stem) if "tags" in only else None,
+            tokens_of(*os.fsencode(stem)) if "tokens" in only else None,
+        )
+
+    def stream(self, source: str, *, only: Sequence[str], **options: Any) -> Iterator[Hearing]:
+        """Each segment as a part of its own; of a list, what it holds, errors raised."""
+        self.only.append(tuple(only))
+        self.calls.append({k: v for k, v in options.items() if k != "on_progress"})
+        return self._parts(source, only, options["on_progress"])
+
+    def _parts(
+        self, source: str, only: Sequence[str], on_progress: Callable[[Progress], None]
+    ) -> Iterator[Hearing]:
         self.heard.append(source)
-        answer = self.answers.get(Path(source).name, transcript_of(Path(source).stem))
+        answer = self.answers.get(Path(source).name, self._hearing(source, only))
         for part in answer if isinstance(answer, list) else parts_of(answer):
             if isinstance(part, BaseException):
                 raise part
             on_progress(Progress(0, 42.0, 42.0))
-            yield part
+            yield hearing_of(part) if isinstance(part, Transcript) else part
+
+    def tag(self, source: str, *, match: str, on_progress: Any, **options: Any) -> Any:
+        self.calls.append({"match": match, **options})
+        return self._matched(source, on_progress, events_of(Path(source).stem))
+
+    def tokenize(self, source: str, *, match: str, on_progress: Any, **options: Any) -> Any:
+        self.calls.append({"match": match, **options})
+        return self._matched(source, on_progress, tokens_of(*Path(source).stem.encode()))
+
+    def _matched(self, source: str, on_progress: Callable[[Progress], None], found: Any) -> Any:
+        self.heard.append(source)
+        on_progress(Progress(0, 42.0, 42.0))
+        answer = self.answers.get(Path(source).name, found)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def detokenize(self, codes: SpeechTokens, *, on_progress: Any, **options: Any) -> Transcript:
+        """The letters that the codes stand for."""
+        self.calls.append(options)
+        self.heard.append(str(codes))
+        on_progress(Progress(0, 42.0, None))
+        return transcript_of(bytes(codes.ids.tolist()).decode())
 
     @property
     def options(self) -> dict[str, Any]:
@@ -128,6 +233,21 @@ def say() -> Callable[..., Transcript]:
 
 
 @pytest.fixture
+def hear() -> Callable[..., Hearing]:
+    return hearing_of
+
+
+@pytest.fixture
+def sounds() -> Callable[..., SoundEvents]:
+    return events_of
+
+
+@pytest.fixture
+def codes() -> Callable[..., SpeechTokens]:
+    return tokens_of
+
+
+@pytest.fixture
 def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Empty files in a fresh folder, which is the working folder."""
     folder = tmp_path / "sound"
@@ -138,7 +258,7 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         for name in names:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"sound of " + name.encode())
+            path.write_bytes(b"sound of " + os.fsencode(name))
         return folder
 
     return make

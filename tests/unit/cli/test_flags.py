@@ -2,9 +2,15 @@
 
 import pytest
 
-from tercet.cli.flags import normalise
-from tercet.cli.options import flag_table
+from tercet.cli.listen import ListenOptions
+from tercet.cli.options import table
+from tercet.cli.options.flags import FlagTable, normalise
+from tercet.cli.options.later import LATER_FLAGS
 from tercet.errors import OptionError
+
+
+def flag_table() -> FlagTable:
+    return table.flag_table(ListenOptions, LATER_FLAGS)
 
 
 def normal(*words: str) -> list[str]:
@@ -127,5 +133,5 @@ def test_every_flag_of_openai_whisper_is_known() -> None:
 
 
 def test_no_flag_is_both_of_now_and_of_later() -> None:
-    table = flag_table()
-    assert set() == set(table.later) & (table.valued | table.booleans)
+    known = flag_table()
+    assert set() == set(known.later) & (known.valued | known.booleans)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tercet.cli.inputs import Input, find
-from tercet.cli.naming import base_names, output_name
+from tercet.cli.listening.naming import base_names, output_name
 
 Recordings = Callable[..., Path]
 
@@ -97,7 +97,7 @@ def names(*sources: str, folder: str = "out", formats: tuple[str, ...] = ("txt",
 def test_an_output_is_named_by_the_stem_as_in_openai_whisper() -> None:
     assert ["talk", "a.b", "stdin"] == names("x/talk.mp3", "a.b.wav", "-")
     assert "talk.srt" == output_name("talk", "srt", None)
-    assert "talk.ch0.srt" == output_name("talk", "srt", 0)
+    assert "talk.ch0.srt" == output_name("talk", "srt", "ch0")
 
 
 def test_equal_stems_keep_their_whole_names(recordings: Recordings) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tercet.cli.resume import JOURNAL_NAME
+from tercet.cli.listening.resume import JOURNAL_NAME
 from tercet.errors import (
     CheckpointError,
     LanguageError,
@@ -210,7 +210,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         file = whole_open(path, *args, **kwargs)
         if path.name.endswith(".tmp") and path.name.startswith(".1-"):
             file.close()
-            return whole_open(Path("/dev/full"), "w")
+            return whole_open(Path("/dev/full"), "wb")
         return file
 
     monkeypatch.setattr(Path, "open", open_on_a_full_disk)

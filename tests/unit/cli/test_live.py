@@ -18,7 +18,7 @@ Say = Callable[..., Any]
 def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text in the portions in which it was printed."""
     portions: list[str] = []
-    monkeypatch.setattr("tercet.cli.printed.print_text", portions.append)
+    monkeypatch.setattr("tercet.cli.listening.printed.print_text", portions.append)
     return portions
 
 
@@ -82,8 +82,8 @@ def test_a_full_disk_stops_it_in_one_line(
     def refuse(_: str) -> None:
         raise OutputError("standard output: not written: no space left on device")
 
-    monkeypatch.setattr("tercet.cli.printed.print_text", refuse)
-    monkeypatch.setattr("tercet.cli.listen.close_stdout", lambda: None)
+    monkeypatch.setattr("tercet.cli.listening.printed.print_text", refuse)
+    monkeypatch.setattr("tercet.cli.listening.run.close_stdout", lambda: None)
     ran = run_tercet("listen", talk)
     assert 1 == ran.code
     assert "tercet: standard output: not written: no space left on device\n" == ran.err
@@ -104,8 +104,8 @@ def test_a_recording_that_grows_while_it_is_heard_is_told_and_printed(
 ) -> None:
     whole = fake_model._parts
 
-    def parts(source: str, on_progress: Any) -> Any:
-        yield from whole(source, on_progress)
+    def parts(source: str, only: Any, on_progress: Any) -> Any:
+        yield from whole(source, only, on_progress)
         Path(source).write_bytes(b"it goes on")
 
     monkeypatch.setattr(fake_model, "_parts", parts)

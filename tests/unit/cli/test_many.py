@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tercet.cli.aside import Aside
-from tercet.cli.resume import JOURNAL_NAME
+from tercet.cli.listening.aside import Aside
+from tercet.cli.listening.resume import JOURNAL_NAME
 from tercet.errors import UndecodableAudioError
 
 Run = Callable[..., Any]
@@ -59,7 +59,7 @@ def test_bad_ones_among_a_hundred_leave_the_others_files(
 def test_results_behind_a_slow_recording_wait_on_the_disk_and_keep_their_order(
     run_tercet: Run, recordings: Make, fake_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tercet.cli.printed.Aside", lambda: Aside(in_memory_bytes=20))
+    monkeypatch.setattr("tercet.cli.listening.printed.Aside", lambda: Aside(in_memory_bytes=20))
     recordings(*names(50))
     fake_model.order = lambda count: [*range(1, count), 0]
     assert [f"{n:05d}" for n in range(50)] == run_tercet("listen", ".").out.split()
@@ -120,7 +120,7 @@ def test_going_on_after_thousands_takes_no_time(
 def test_a_journal_of_dead_lines_is_written_anew(
     run_tercet: Run, recordings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tercet.cli.resume._DEAD_LINES_KEPT", 8)
+    monkeypatch.setattr("tercet.cli.listening.resume._DEAD_LINES_KEPT", 8)
     folder = recordings("a.wav", "b.wav")
     journal = folder / "out" / JOURNAL_NAME
     for language in ("de", "en", "fr", "it", "de"):
@@ -138,9 +138,9 @@ def test_a_journal_that_cannot_be_written_anew_serves_as_it_is(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tercet.cli.resume._DEAD_LINES_KEPT", 1)
+    monkeypatch.setattr("tercet.cli.listening.resume._DEAD_LINES_KEPT", 1)
     folder = recordings("a.wav")
-    monkeypatch.setattr("tercet.cli.resume.Journal._rewrite", full)
+    monkeypatch.setattr("tercet.cli.listening.resume.Journal._rewrite", full)
     for _ in range(5):
         run_tercet("listen", ".", "-o", "out")
     fake_model.heard.clear()

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
-from tercet.cli.options import ListenOptions, flags, from_texts
+from tercet.cli.listen import Listening, ListenOptions
+from tercet.cli.options import table
 from tercet.errors import OptionError
+
+
+def flags() -> dict[str, table.Flag]:
+    return table.flags(ListenOptions)
 
 
 def options(**texts: str) -> ListenOptions:
     defaults = {name: flag.default for name, flag in flags().items()}
-    return from_texts(("a.mp3",), {**defaults, **texts})
+    return table.from_texts(ListenOptions, ("a.mp3",), {**defaults, **texts})
 
 
 @pytest.mark.option("--model")
@@ -218,11 +223,17 @@ def test_voice_activity_without_the_filter_is_an_error() -> None:
         options(vad_filter="False", vad_threshold="0.4")
 
 
-def test_the_settings_of_a_result_hold_all_that_the_text_depends_on() -> None:
+def test_the_settings_of_a_result_hold_all_that_it_depends_on() -> None:
     apart = {
         "files", "output_format", "output_dir", "resume", "verbose", "quiet", "threads",
         "batch_size", "temperature_increment_on_fallback", "offline",
     }  # fmt: skip
     everything = {field.name for field in fields(ListenOptions)}
     vad = {name for name in everything if name.startswith("vad_") and name != "vad_filter"}
-    assert everything - apart - vad | {"vad_parameters"} == set(options().result_settings())
+    changed = options(
+        only="text,tags,tokens", tags="a.safetensors", tokens="b.safetensors", labels="Bark", top_k="3",
+        threshold="0.2", off_threshold="0.1", min_duration="0.8", min_gap="0.4", at_time_res="10",
+        window="10", hop="2", label_language="zh",
+    )  # fmt: skip
+    settings = {name.removesuffix("_s") for name in Listening(changed).settings()}
+    assert everything - apart - vad | {"vad_parameters"} == settings

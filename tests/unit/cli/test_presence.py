@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tercet.cli.presence import Presence
+from tercet.cli.listening.presence import Presence
 
 Run = Callable[..., Any]
 Make = Callable[..., Path]
@@ -53,7 +53,7 @@ def test_what_a_living_run_has_is_not_touched(tmp_path: Path) -> None:
 def test_without_locks_only_old_leftovers_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tercet.cli.presence.lock", lambda file, wait: None)
+    monkeypatch.setattr("tercet.cli.listening.presence.lock", lambda file, wait: None)
     for name, age_s in ((".0-old.tercet.tmp", 9999), (".0-young.tercet.tmp", 0)):
         (tmp_path / name).write_text("half")
         os.utime(tmp_path / name, (time.time() - age_s,) * 2)
@@ -77,7 +77,7 @@ def test_what_the_living_claim_is_known_and_what_the_dead_claimed_is_free(tmp_pa
 def test_a_mark_that_was_swept_away_while_it_was_made_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tercet.cli import presence as module
+    from tercet.cli.listening import presence as module
 
     whole_lock = module.lock
     swept: list[Path] = []
@@ -112,7 +112,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         time.sleep(0.02)
 
     monkeypatch.setattr(Presence, "claim", claim)
-    monkeypatch.setattr("tercet.cli.filed.time", SimpleNamespace(sleep=look_again_soon))
+    monkeypatch.setattr("tercet.cli.listening.filed.time", SimpleNamespace(sleep=look_again_soon))
     return made
 
 
@@ -186,7 +186,7 @@ def test_ctrl_c_while_waiting_says_how_to_go_on(
     (folder / "out" / "a.txt").unlink()
     other = Presence(folder / "out")
     other.claim(list(claims))
-    monkeypatch.setattr("tercet.cli.filed.time.sleep", interrupt)
+    monkeypatch.setattr("tercet.cli.listening.filed.time.sleep", interrupt)
     ran = run_tercet("listen", "a.mp3", "-o", "out", "--resume")
     assert 130 == ran.code
     assert "stopped; 0 of 1 files are finished in out" in ran.err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tercet.cli.progress import Meter, Reading, clock_text, status_text
+from tercet.cli.listening.progress import Meter, Reading, clock_text, status_text
 from tercet.results import Progress
 
 

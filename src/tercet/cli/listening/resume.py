@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tercet.cli.inputs import Input, Stamp
-from tercet.cli.locks import lock
+from tercet.cli.listening.locks import lock
 
 JOURNAL_NAME = ".tercet-resume.jsonl"
 # Fewer dead lines than this cost no time worth writing the journal anew for.

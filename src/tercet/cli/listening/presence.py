@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tercet.cli.locks import lock
+from tercet.cli.listening.locks import lock
 
 _MARK = ".tercet-run-"
 _TEMPORARY = ".tercet.tmp"

@@ -1,14 +1,14 @@
 """The kinds of values that options take: text in, a checked value out. Knows no option by name.
 
-Every parser raises `ValueError` with what is allowed; `options.py` adds the option's name.
+Every parser raises `ValueError` with what is allowed; `table.py` adds the option's name.
 """
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tercet.text.captions import FORMATS
-
+READINGS = ("text", "tags", "tokens")
 T = TypeVar("T")
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
@@ -111,12 +111,78 @@ def token_ids(text: str) -> str:
     return ",".join(map(str, values))
 
 
-def formats(text: str) -> tuple[str, ...]:
-    """Output formats with commas between them, each once, in the order given; `all` is each one."""
-    words = [word.strip().lower().lstrip(".") for word in text.split(",")]
-    if not set(words) <= {*FORMATS, "all"}:
-        raise ValueError(f"{', '.join(FORMATS)} or all, with commas between several")
-    return FORMATS if "all" in words else tuple(dict.fromkeys(words))
+def formats(allowed: Sequence[str], in_all: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Output formats with commas between them, each once, in the order given; `all` is `in_all`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = [word.strip().lower().lstrip(".") for word in text.split(",")]
+        if not set(words) <= {*allowed, "all"}:
+            raise ValueError(f"{', '.join(allowed)} or all, with commas between several")
+        each = [name for word in words for name in (in_all if word == "all" else (word,))]
+        return tuple(dict.fromkeys(each))
+
+    return parse
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """What is read from a recording, each once, in the order in which it is always named."""
+    words = {word.strip().lower() for word in text.split(",")}
+    if not words <= set(READINGS):
+        raise ValueError(f"{', '.join(READINGS)}, with commas between several")
+    return tuple(reading for reading in READINGS if reading in words)
+
+
+def labels(text: str) -> tuple[str, ...]:
+    """Names of sounds with commas between them, or semicolons where a name holds a comma.
+
+    AudioSet's own names may hold them in any case: what is one of its names is taken for one.
+    """
+    if ";" in text:
+        words = [word.strip() for word in text.split(";")]
+    else:
+        words = _audioset_names([word.strip() for word in text.split(",")])
+    names = tuple(dict.fromkeys(filter(None, words)))
+    if not names:
+        raise ValueError("names of sounds, with commas between several")
+    return names
+
+
+def _audioset_names(pieces: Sequence[str]) -> list[str]:
+    """Put names that hold commas ("Child speech, kid speaking") together again."""
+    if len(pieces) == 1:
+        return list(pieces)
+    from tercet.text.labels import audioset_labels
+
+    known = {label.casefold() for label in audioset_labels() if "," in label}
+    longest = max(label.count(",") for label in known) + 1
+    names, rest = list[str](), list(pieces)
+    while rest:
+        sizes = range(min(longest, len(rest)), 1, -1)
+        size = next((n for n in sizes if ", ".join(rest[:n]).casefold() in known), 1)
+        names.append(", ".join(rest[:size]))
+        rest = rest[size:]
+    return names
+
+
+def per_label(
+    low: float = -math.inf, high: float = math.inf
+) -> Callable[[str], float | dict[str, float]]:
+    """A number for all sounds, or `NAME=NUMBER` for each of several, with commas between them."""
+    parse_number = number(low, high)
+
+    def parse(text: str) -> float | dict[str, float]:
+        try:
+            if "=" not in text:
+                return parse_number(text)
+            # A name may hold commas; a number never does.
+            if not re.fullmatch(r"(?:[^=]+=[^=,;]+(?:[,;]|$))+", text):
+                raise ValueError
+            pairs = re.findall(r"([^=]+)=([^=,;]+)(?:[,;]|$)", text)
+            return {name.strip(" ,;"): parse_number(value.strip()) for name, value in pairs}
+        except ValueError:
+            raise ValueError(f"a number{_range(low, high)}, or NAME=NUMBER,NAME=NUMBER") from None
+
+    return parse
 
 
 def channel(text: str) -> str | int:

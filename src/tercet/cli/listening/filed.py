@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tercet.cli.inputs import Input, Stamp, check_unchanged
-from tercet.cli.naming import base_names
-from tercet.cli.options import ListenOptions
-from tercet.cli.outputs import open_folder, reason_of, write_files
-from tercet.cli.progress import Screen
-from tercet.cli.resume import Identity, Journal, key_of
+from tercet.cli.listening.naming import base_names
+from tercet.cli.listening.outputs import open_folder, reason_of, write_files
+from tercet.cli.listening.progress import Screen
+from tercet.cli.listening.results import Result
+from tercet.cli.listening.resume import Identity, Journal, key_of
+from tercet.cli.listening.work import Work
 from tercet.errors import OutputError
-from tercet.results import Transcript
 
 _LOOK_AGAIN_S = 2.0  # while another run is waited for
 
@@ -28,15 +28,16 @@ class Filed:
     goes_on = True
     is_live = False
 
-    def __init__(
-        self, options: ListenOptions, folder: str, inputs: Sequence[Input], screen: Screen
-    ) -> None:
+    def __init__(self, work: Work, folder: str, inputs: Sequence[Input], screen: Screen) -> None:
         self._folder, self._presence = open_folder(folder)
-        self._options = options
+        self._form = work.form
+        self._formats = work.common.output_format
+        self._resumes = work.common.resume
         self._screen = screen
-        self._journal = Journal(self._folder, options.result_settings(), self._presence.temporary)
+        self._journal = Journal(self._folder, work.settings(), self._presence.temporary)
         # Named before the finished ones are set aside, so that names do not change on the way.
-        names = base_names(inputs, folder, options.output_format)
+        extensions = [self._form.extension(name) for name in self._formats]
+        names = base_names(inputs, folder, extensions)
         self._left = [
             _Job(entry, base, entry.stamp()) for entry, base in zip(inputs, names, strict=True)
         ]
@@ -66,14 +67,15 @@ class Filed:
             time.sleep(_LOOK_AGAIN_S)
         return []
 
-    def take(self, index: int, transcripts: Sequence[Transcript]) -> None:
+    def take(self, index: int, results: Sequence[Result]) -> None:
         """Write its files and note it in the journal."""
         job = self._jobs[index]
         outputs = write_files(
             self._folder,
             job.base,
-            transcripts,
-            self._options.output_format,
+            results,
+            self._formats,
+            self._form,
             self._presence.temporary,
         )
         self._filed += 1
@@ -107,15 +109,14 @@ class Filed:
 
     def _share(self) -> int:
         """Choose what this run hears of what is left; returns how many others are at."""
-        formats = self._options.output_format
         kept: list[_Job] = []
         # Two runs that start together choose one after the other.
         with self._journal.held() as finished:
-            claimed = self._presence.claimed_by_others() if self._options.resume else set()
+            claimed = self._presence.claimed_by_others() if self._resumes else set()
             self._jobs = []
             for job in self._left:
                 identity = self._identity(job)
-                if self._options.resume and finished.holds(identity, formats):
+                if self._resumes and finished.holds(identity, self._formats):
                     self._filed += 1
                 elif identity is not None and self._claim(identity) in claimed:
                     kept.append(job)
@@ -131,4 +132,4 @@ class Filed:
 
     def _claim(self, identity: Identity) -> str:
         # Another run's result is worth waiting for only if it is in these formats.
-        return f"{key_of(identity)}.{'.'.join(sorted(self._options.output_format))}"
+        return f"{key_of(identity)}.{'.'.join(sorted(self._formats))}"

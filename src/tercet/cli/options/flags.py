@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from tercet.cli.later import LaterFlag
-from tercet.cli.values import boolean, is_boolean_word
+from tercet.cli.options.later import LaterFlag
+from tercet.cli.options.values import boolean, is_boolean_word
 from tercet.errors import OptionError
 
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-from tercet.cli.aside import Aside
 from tercet.cli.inputs import Input, check_unchanged
-from tercet.cli.options import ListenOptions
-from tercet.cli.outputs import print_text, text_for_stdout
-from tercet.cli.progress import Screen
-from tercet.results import Transcript
-
-# Formats whose beginning is right before the end is known.
-_LIVE_FORMATS = ("txt", "jsonl")
+from tercet.cli.listening.aside import Aside
+from tercet.cli.listening.outputs import print_text, text_for_stdout
+from tercet.cli.listening.progress import Screen
+from tercet.cli.listening.results import Result
+from tercet.cli.listening.work import Work
+from tercet.errors import OptionError
 
 
 class Printed:
@@ -18,8 +16,12 @@ class Printed:
 
     goes_on = False
 
-    def __init__(self, options: ListenOptions, inputs: Sequence[Input], screen: Screen) -> None:
-        self._format = options.output_format[0]
+    def __init__(self, work: Work, inputs: Sequence[Input], screen: Screen) -> None:
+        """Raises `OptionError` where several results could not be told apart."""
+        self._format = work.common.output_format[0]
+        self._form = work.form
+        if len(inputs) > 1 or work.is_split:
+            self._check_joinable()
         self._screen = screen
         self._inputs = list(inputs)
         self._stamps = [entry.stamp() for entry in inputs]
@@ -28,18 +30,21 @@ class Printed:
         self._failed: set[int] = set()  # of those whose turn has not come
         self._next = 0
         self._printed = 0
-        is_single = len(inputs) == 1 and options.channel != "each"
-        self.is_live = is_single and self._format in _LIVE_FORMATS
+        is_single = len(inputs) == 1 and not work.is_split
+        self.is_live = is_single and work.is_streamed and self._format in self._form.live
 
     def todo(self) -> list[Input]:
         """All of them, once."""
         given, self._is_given = self._is_given, True
         return [] if given else self._inputs
 
-    def take(self, index: int, transcripts: Sequence[Transcript]) -> None:
+    def take(self, index: int, results: Sequence[Result]) -> None:
         """Print it as soon as all before it are through; a live one at once."""
-        source = self._inputs[index].shown if len(self._inputs) > 1 else None
-        text = text_for_stdout(transcripts, self._format, source)
+        if len(results) > 1:
+            self._check_joinable()
+        if len(self._inputs) > 1:
+            results = [each.beside({"file": self._inputs[index].shown}) for each in results]
+        text = text_for_stdout(results, self._format, self._form)
         if self.is_live:
             self._print(text)
         else:
@@ -87,3 +92,10 @@ class Printed:
     def _print(self, text: str) -> None:
         with self._screen.paused():
             print_text(text)
+
+    def _check_joinable(self) -> None:
+        if self._format not in self._form.joinable:
+            raise OptionError(
+                f"several results as {self._format} need --output_dir; "
+                f"only {', '.join(self._form.joinable)} can be printed one after the other"
+            )

@@ -1,4 +1,4 @@
-"""Where results go: standard output, or files in a folder. Renders nothing itself (`captions`).
+"""Where results go: standard output, or files in a folder. Renders nothing itself (`results.Form`).
 
 A file appears under its name when it is complete: all formats of a recording are written beside
 their places first and renamed together. So a full disk leaves nothing half-written.
@@ -11,14 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tercet.cli.naming import output_name
-from tercet.cli.presence import Presence
+from tercet.cli.listening.naming import output_name
+from tercet.cli.listening.presence import Presence
+from tercet.cli.listening.results import Form, Rendered, Result
 from tercet.errors import OutputError
-from tercet.results import Transcript
-from tercet.text import captions
-
-# Of several recordings, these can still be told apart when they follow each other on stdout.
-JOINABLE_FORMATS = ("txt", "json", "jsonl")
 
 
 def open_folder(name: str) -> tuple[Path, Presence]:
@@ -41,11 +37,12 @@ def open_folder(name: str) -> tuple[Path, Presence]:
 def write_files(
     folder: Path,
     base: str,
-    transcripts: Sequence[Transcript],
+    results: Sequence[Result],
     formats: Sequence[str],
+    form: Form,
     temporary: Callable[[str], Path],
 ) -> dict[str, list[str]]:
-    """Write a recording's transcripts, one for each channel, in every format: all of it or none.
+    """Write an input's results, one for each channel, in every format: all of it or none.
 
     `temporary` names unfinished files in the folder.
 
@@ -56,29 +53,30 @@ def write_files(
         OutputError: the folder is full or cannot be written.
     """
     names: dict[str, list[str]] = {}
-    texts: dict[str, str] = {}
+    contents: dict[str, Rendered] = {}
     for format_name in formats:
-        for transcript in transcripts:
-            name = output_name(base, format_name, transcript.channel)
+        for result in results:
+            name = output_name(base, form.extension(format_name), result.part)
             names.setdefault(format_name, []).append(name)
-            texts[name] = captions.render(transcript, format_name)
-    _write_all(folder, texts, temporary)
+            contents[name] = form.render(result.value, format_name, result.extra)
+    _write_all(folder, contents, temporary)
     return names
 
 
 def _write_all(
-    folder: Path, texts: Mapping[str, str], temporary_name: Callable[[str], Path]
+    folder: Path, contents: Mapping[str, Rendered], temporary_name: Callable[[str], Path]
 ) -> None:
     waiting: list[tuple[Path, Path]] = []
     name = ""
     try:
-        for name, text in texts.items():
+        for name, content in contents.items():
             temporary = temporary_name(str(len(waiting)))
             waiting.append((temporary, folder / name))
             if (folder / name).is_dir():  # found out before the first of them is renamed
                 raise IsADirectoryError(errno.EISDIR, "a folder has this name")
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            encoded = content.encode() if isinstance(content, str) else content
+            with temporary.open("wb") as file:
+                file.write(encoded)
         for temporary, final in waiting:
             name = final.name
             temporary.replace(final)
@@ -90,17 +88,14 @@ def _write_all(
                 temporary.unlink(missing_ok=True)
 
 
-def text_for_stdout(transcripts: Sequence[Transcript], format_name: str, source: str | None) -> str:
-    """What is printed of a recording. JSON says which `file` it is from, where `source` is given."""
-    extra = {} if source is None else {"file": source}
+def text_for_stdout(results: Sequence[Result], format_name: str, form: Form) -> str:
+    """What is printed of an input."""
     texts = []
-    for transcript in transcripts:
-        if format_name == "json":
-            texts.append(captions.json_object(transcript, extra) + "\n")
-        elif format_name == "jsonl":
-            texts.append(captions.json_lines(transcript, extra))
-        else:
-            texts.append(captions.render(transcript, format_name))
+    for result in results:
+        text = form.render(result.value, format_name, result.extra)
+        assert isinstance(text, str)  # `delivery.choose` lets no other format come here
+        # One object per line; a file holds nothing but the object.
+        texts.append(text if text.endswith("\n") or format_name != "json" else f"{text}\n")
     return "".join(texts)
 
 

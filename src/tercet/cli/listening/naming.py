@@ -6,6 +6,7 @@ other. Here the names of those that would clash grow until they differ: `talk.wa
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from tercet.cli.inputs import Input
 
 
-def base_names(inputs: Sequence[Input], folder: str, formats: Sequence[str]) -> list[str]:
+def base_names(inputs: Sequence[Input], folder: str, extensions: Sequence[str]) -> list[str]:
     """A name for each recording, without extension; no two are equal, in any case of letters.
 
     No name leads to an output file in `folder` that is one of the recordings itself.
@@ -29,7 +30,7 @@ def base_names(inputs: Sequence[Input], folder: str, formats: Sequence[str]) -> 
         growing = [
             n
             for key in changed
-            if len(holders[key]) > 1 or any(output_name(key, f, None) in kept for f in formats)
+            if len(holders[key]) > 1 or any(output_name(key, e, None) in kept for e in extensions)
             for n in holders[key]
             if levels[n] <= _depth(inputs[n])
         ]
@@ -43,9 +44,30 @@ def base_names(inputs: Sequence[Input], folder: str, formats: Sequence[str]) -> 
     return _numbered(names)
 
 
-def output_name(base: str, format_name: str, channel: int | None) -> str:
-    """The file's name; the channel stands in it where each has a transcript of its own."""
-    return f"{base}.{format_name}" if channel is None else f"{base}.ch{channel}.{format_name}"
+def output_name(base: str, extension: str, part: str | None) -> str:
+    """The file's name; what tells an input's results apart (its channel, "ch0") stands in it."""
+    return f"{base}.{extension}" if part is None else f"{base}.{part}.{extension}"
+
+
+def audio_ids(inputs: Sequence[Input]) -> list[str]:
+    """A name for each recording of a corpus: its path within the folder that was named, or as it was given.
+
+    Paths that two folders have in common keep their folders.
+    """
+    short = [_path_in_folder(entry) for entry in inputs]
+    counts = Counter(short)
+    ids = [
+        name if counts[name] == 1 else entry.shown
+        for name, entry in zip(short, inputs, strict=True)
+    ]
+    # A file's name need not be valid Unicode; a table's text is.
+    return [name.encode(errors="backslashreplace").decode() for name in ids]
+
+
+def _path_in_folder(entry: Input) -> str:
+    if entry.folder is None:
+        return entry.shown
+    return Path(entry.source).relative_to(entry.folder).as_posix()
 
 
 def _depth(entry: Input) -> int:

@@ -1,16 +1,15 @@
-"""Where finished transcripts go: what a place has to be able to do, and which one is meant."""
+"""Where finished results go: what a place has to be able to do, and which one is meant."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from tercet.cli.filed import Filed
 from tercet.cli.inputs import Input
-from tercet.cli.options import ListenOptions
-from tercet.cli.outputs import JOINABLE_FORMATS
-from tercet.cli.printed import Printed
-from tercet.cli.progress import Screen
+from tercet.cli.listening.filed import Filed
+from tercet.cli.listening.printed import Printed
+from tercet.cli.listening.progress import Screen
+from tercet.cli.listening.results import Result
+from tercet.cli.listening.work import Work
 from tercet.errors import OptionError
-from tercet.results import Transcript
 
 
 class Delivery(Protocol):
@@ -22,8 +21,8 @@ class Delivery(Protocol):
     def todo(self) -> list[Input]:
         """What is to be heard next; nothing once everything is through. May wait for other runs."""
 
-    def take(self, index: int, transcripts: Sequence[Transcript]) -> None:
-        """A recording's transcripts, one for each channel; or a live one's next part.
+    def take(self, index: int, results: Sequence[Result]) -> None:
+        """An input's results, one for each channel; or a live one's next part.
 
         Raises:
             OutputError: they cannot be written.
@@ -46,19 +45,16 @@ class Delivery(Protocol):
         """Leave nothing behind but results."""
 
 
-def choose(options: ListenOptions, inputs: Sequence[Input], screen: Screen) -> Delivery:
+def choose(work: Work, inputs: Sequence[Input], screen: Screen) -> Delivery:
     """Print, or file with --output_dir.
 
     Raises:
-        OptionError: several results cannot be told apart on standard output.
+        OptionError: several results cannot be told apart on standard output, or one shown there.
         OutputError: the folder cannot be used.
     """
+    options = work.common
     if options.output_dir is not None:
-        return Filed(options, options.output_dir, inputs, screen)
-    name = options.output_format[0]
-    if name not in JOINABLE_FORMATS and (len(inputs) > 1 or options.channel == "each"):
-        raise OptionError(
-            f"several results as {name} need --output_dir; "
-            f"only {', '.join(JOINABLE_FORMATS)} can be printed one after the other"
-        )
-    return Printed(options, inputs, screen)
+        return Filed(work, options.output_dir, inputs, screen)
+    if options.output_format[0] in work.form.filed_only:
+        raise OptionError(f"{options.output_format[0]} cannot be printed; give --output_dir")
+    return Printed(work, inputs, screen)

@@ -126,12 +126,12 @@ class Screen:
 
     def error(self, line: str) -> None:
         """Always shown."""
-        self._say(f"tercet: {' '.join(line.split())}")
+        self.say(f"tercet: {' '.join(line.split())}")
 
     def note(self, line: str) -> None:
         """For a person who watches: on a terminal, or with --verbose."""
         if self._shows_notes:
-            self._say(line)
+            self.say(line)
 
     def summary(self) -> None:
         """A closing note: how much was heard, how fast."""
@@ -145,7 +145,7 @@ class Screen:
     def detail(self, line: str) -> None:
         """With --verbose."""
         if self._verbose:
-            self._say(line)
+            self.say(line)
 
     @contextmanager
     def progress(self, files: int) -> Iterator[None]:
@@ -208,7 +208,8 @@ class Screen:
         row.add_row(bar, Text(status_text(reading, self._meter.finished, self._files)))
         return row
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Shown whatever the settings are: the caller asked them."""
         with self.paused():
             # A name that the terminal's encoding cannot show must not stop the run.
             encoding = sys.stderr.encoding or "utf-8"

@@ -1,0 +1,1 @@
+"""The options of commands: their kinds of values, their groups, how a command line is read."""

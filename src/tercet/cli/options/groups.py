@@ -1,0 +1,190 @@
+"""Options that several commands have: where results go, which model computes, what of the sound is heard.
+
+A command's class inherits its groups from the last panel of the help to the first, since dataclasses
+list the fields of the last base first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tercet.cli.options import values
+from tercet.cli.options.table import Options, switch, valued
+from tercet.errors import OptionError
+
+OUTPUT, MODEL, AUDIO = "Output", "Model", "Audio"
+
+
+def output_format(
+    default: str, allowed: Sequence[str], *, in_all: Sequence[str] | None = None
+) -> Any:
+    """The option for a command's formats; `all` stands for those of `in_all`."""
+    left_out = [name for name in allowed if in_all is not None and name not in in_all]
+    but = f" (but {', '.join(left_out)})" if left_out else ""
+    return valued(
+        OUTPUT, default, values.formats(allowed, in_all or allowed), "LIST",
+        f"{', '.join(allowed)}, or all{but}; commas between several.",
+        "--format", "-f",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options):
+    """Where results go, in which formats, and what is said meanwhile."""
+
+    output_format: tuple[str, ...]  # each command has its own
+    output_dir: str | None = valued(
+        OUTPUT, "None", values.folder, "FOLDER",
+        "Write FOLDER/NAME.txt and so on instead of printing.",
+        "-o",
+    )  # fmt: skip
+    resume: bool = switch(
+        OUTPUT, "False", "Skip files that an earlier run into the same folder finished."
+    )
+    verbose: bool = switch(
+        OUTPUT, "False", "Show what is found with its times, and how it was heard, on stderr."
+    )
+    quiet: bool = switch(OUTPUT, "False", "No progress and no notes: errors only.")
+
+    def check(self) -> None:
+        """Nothing can be resumed, and no two formats told apart, without a folder."""
+        super().check()
+        if self.output_dir is None:
+            if self.resume:
+                raise OptionError(
+                    "--resume needs --output_dir, the folder of the run to go on with"
+                )
+            if len(self.output_format) > 1:
+                raise OptionError(
+                    f"{len(self.output_format)} formats need --output_dir; "
+                    "choose one with --output_format to print it"
+                )
+        if self.quiet and self.verbose:
+            raise OptionError("--quiet and --verbose contradict each other; drop one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Options):
+    """Which model, and what computes it."""
+
+    model: str = valued(
+        MODEL, "base", values.plain, "NAME",
+        "A known name (tiny ... large-v3, turbo, distil-*), a hub id, a folder or a file.",
+    )  # fmt: skip
+    device: str = valued(
+        MODEL,
+        "auto",
+        values.choice("auto", "cpu", "cuda"),
+        "auto|cpu|cuda",
+        "Where it runs; auto: the processor.",
+    )
+    compute_type: str = valued(
+        MODEL, "auto", values.choice("auto", "int8", "float32", "float16", "bfloat16"), "TYPE",
+        "auto, int8 (fast) or float32 (exact); with torch float32, float16 or bfloat16.",
+    )  # fmt: skip
+    engine: str = valued(
+        MODEL, "auto", values.choice("auto", "onnx", "openvino", "torch"), "NAME",
+        "What computes: onnx, openvino (its encoder) or torch; auto: the fastest for this processor.",
+    )  # fmt: skip
+    threads: int | None = valued(
+        MODEL, "None", values.or_none(values.whole(0)), "N",
+        "Processor threads; None or 0: one per core.",
+    )  # fmt: skip
+    batch_size: int = valued(
+        MODEL, "8", values.whole(1), "N",
+        "Windows decoded together; changes speed and memory, never the text.",
+    )  # fmt: skip
+    offline: bool = switch(
+        MODEL, "False", "Never ask the hub: fail unless the model is on this machine."
+    )
+
+    def load_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `tercet.load_model`, its name aside."""
+        names = ("device", "compute_type", "engine", "batch_size")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "threads": self.threads or None,
+            "offline": self.offline or None,  # without the option, the environment decides
+            **self.heads,
+            **dict.fromkeys(self.idle_heads, "none"),
+        }
+
+    @property
+    def idle_heads(self) -> tuple[str, ...]:
+        """Heads that need not be opened, though they may lie beside the model."""
+        return ()
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """The heads that are named; a command that reads without one has no option for it."""
+        named = {name: getattr(self, name, None) for name in ("tags", "tokens")}
+        return {name: head for name, head in named.items() if head is not None}
+
+    def model_settings(self) -> dict[str, Any]:
+        """What of the model a result depends on. Threads and batch size are not among it."""
+        names = ("model", "device", "compute_type", "engine")
+        return {name: getattr(self, name) for name in names} | self.heads
+
+
+def _head(what: str) -> Any:
+    parse: Callable[[str], object] = values.or_none(values.plain)
+    return valued(
+        MODEL, "None", parse, "HEAD",
+        f"{what}: a file, a known name, OWNER/NAME:FILE; None: the model's own, if any.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagHeadOptions(Options):
+    """Which head scores sounds."""
+
+    tags: str | None = _head("The head that hears sounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenHeadOptions(Options):
+    """Which quantizer makes speech tokens."""
+
+    tokens: str | None = _head("The quantizer behind speech tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelOptions(Options):
+    """Which channels are heard."""
+
+    channel: str | int = valued(
+        AUDIO, "mean", values.channel, "mean|each|N",
+        "The mean of all channels, one result for each, or channel N alone (from 0).",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioOptions(ChannelOptions):
+    """Which channels are heard, and in which pieces."""
+
+    longform: str = valued(
+        AUDIO, "parallel", values.choice("parallel", "sequential", "chunked"), "parallel",
+        "How long recordings are cut: at pauses, windows independent of each other.",
+    )  # fmt: skip
+    mel_floor: str = valued(
+        AUDIO, "window", values.choice("window", "file"), "window|file",
+        "Where the spectrogram's floor is taken: each window, or the file as openai-whisper.",
+    )  # fmt: skip
+
+    def audio_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `Model.transcribe`."""
+        names = ("channel", "longform", "mel_floor")
+        return {name: getattr(self, name) for name in names}
+
+    def check(self) -> None:
+        """One way through long recordings is here."""
+        super().check()
+        if self.longform != "parallel":
+            raise OptionError(
+                f"--longform {self.longform} comes in a later release; until then only 'parallel'"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOptions(ModelOptions, OutputOptions):
+    """What every command has that reads something with a model and writes what it read."""
