@@ -22,6 +22,11 @@ def cache_root() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def whisper_cache() -> Path:
+    """Where openai-whisper, and whisper-at after it, keep what they download; it need not be there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whisper"
+
+
 def repository_folder(repository: str) -> Path:
     """Where the hub's cache keeps a repository, if it has it."""
     return cache_root() / f"{_PREFIX}{repository.replace('/', '--')}"
@@ -64,6 +69,6 @@ def unfinished_files(repository: str) -> list[Path]:
 
 def openai_file(known: KnownModel, *names: str) -> Path | None:
     """The `.pt` file that openai-whisper downloaded under one of the model's names."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whisper"
+    cache = whisper_cache()
     files = (cache / f"{each}.pt" for each in dict.fromkeys((known.name, *names)))
     return next((file for file in files if file.is_file()), None)

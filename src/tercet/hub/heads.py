@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tercet.catalog import KnownHead, closest_head_names, is_non_commercial, known_head
 from tercet.errors import LicenceWarning, ModelNotFoundError
-from tercet.hub.caches import snapshot_folder
+from tercet.hub.caches import snapshot_folder, whisper_cache
 from tercet.hub.find import is_offline
 from tercet.hub.transfer import Progress, matches
 
@@ -186,8 +186,7 @@ def _as_file(name: str | Path) -> Path | None:
 
 def _in_whisper_at_cache(name: str, known: KnownHead) -> Path:
     """The file that whisper-at downloaded."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whisper"
-    path = cache / known.file
+    path = whisper_cache() / known.file
     if not path.is_file():
         raise ModelNotFoundError(
             f"head {name!r} is not on this machine ({path}), and no hub has it: download {known.address} "
