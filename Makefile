@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt models/base/pyproject.toml | python
 	$(PYTHON) -m venv --clear .venv
 	.venv/$(PIP) install --quiet "pip>=25.1"
 	.venv/$(PIP) install --quiet -c constraints.txt torch
-	.venv/$(PIP) install --quiet -c constraints.txt -e ".[torch,eval]" --group test --group check -e ./models/base
+	.venv/$(PIP) install --quiet -c constraints.txt -e ".[torch,data,eval,train]" --group test --group check -e ./models/base
 	touch $@
 
 python:

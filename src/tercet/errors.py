@@ -21,6 +21,8 @@
     │   ├── LanguageError                a language that the model does not know
     │   └── LabelError                   a sound label that the head does not know
     ├── TokensError (ValueError)         speech tokens out of range, of another codebook, or damaged
+    ├── DataError (ValueError)           a manifest, a split, or cached encoder outputs that cannot be used
+    ├── TrainingError                    a training run cannot start, or cannot go on
     ├── OutputError (OSError)            a result could not be written
     └── Cancelled                        the caller's cancel callback said so
 
@@ -28,6 +30,13 @@
 
 Messages are one line: the input's name, what is wrong, what to do.
 """
+
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHOWN_FAULTS = 5
 
 
 class TercetError(Exception):
@@ -112,6 +121,27 @@ class LabelError(OptionError):
 
 class TokensError(TercetError, ValueError):
     """Speech tokens that cannot be used: out of range, of another codebook, or in a damaged file."""
+
+
+class DataError(TercetError, ValueError):
+    """A manifest, a split or a folder of encoded windows cannot be used.
+
+    `faults` has a line for everything that is wrong, where that is more than the message tells.
+    """
+
+    faults: tuple[str, ...] = ()
+
+    @classmethod
+    def of_faults(cls, name: str, faults: "Sequence[str]", advice: str) -> Self:
+        """One error for many faults: the message tells the first few and their number."""
+        more = f"; and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+        error = cls(f"{name}: {'; '.join(faults[:_SHOWN_FAULTS])}{more}; {advice}")
+        error.faults = tuple(faults)
+        return error
+
+
+class TrainingError(TercetError):
+    """A training run cannot start, or cannot go on."""
 
 
 class OutputError(TercetError, OSError):

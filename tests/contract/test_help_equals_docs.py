@@ -90,7 +90,7 @@ def test_the_page_lists_the_options_of_the_help(help_text: str) -> None:
     assert in_help == rows_of_docs(part), f"docs/cli.md should hold\n\n{expected}"
 
 
-@pytest.mark.parametrize("command", ["tag", "tokenize", "detokenize"])
+@pytest.mark.parametrize("command", ["tag", "tokenize", "detokenize", "show"])
 def test_the_page_says_which_options_a_command_shares_with_listen_and_lists_the_others(
     help_of: Callable[[str], str], command: str
 ) -> None:
@@ -132,6 +132,7 @@ def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
         ("models.md", ["models", "pull"]),
         ("convert.md", ["convert"]),
         ("doctor.md", ["doctor"]),
+        ("train.md", ["train", "tags"]),
     ],
 )
 def test_a_commands_page_has_a_row_for_every_option_and_no_other(
@@ -146,7 +147,7 @@ def test_a_commands_page_has_a_row_for_every_option_and_no_other(
     rows = [
         [cell.strip() for cell in line.replace(r"\|", "\0").strip("|").split("|")]
         for line in text.splitlines()
-        if line.startswith("| ") and "`--" in line
+        if re.match(r"\| (`\w+` \| )?`--", line)
     ]
     if words[0] == "models":  # one table for all of its commands, which the first column names
         rows = [row[1:] for row in rows if row[0] == f"`{words[1]}`"]
@@ -158,6 +159,6 @@ def options_of_help(text: str) -> dict[str, str]:
     found = {}
     for line in text.splitlines():
         if match := re.match(r"[│ ]+(--\w+)\s.*?\s{2,}(\S.*?)(?: \[default: .*\])?[ │]*$", line):
-            found[match[1]] = re.sub(r"^(?:<bool>|[A-Z]+|\w+(?:\|\w+)+)\s{2,}", "", match[2])
+            found[match[1]] = re.sub(r"^(?:<bool>|[A-Z=]+|\w+(?:\|\w+)+)\s{2,}", "", match[2])
     found.pop("--help", None)
     return found

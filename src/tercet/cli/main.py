@@ -19,10 +19,12 @@ COMMANDS = {
         "Turn recordings into speech tokens, and corpora into tables.",
     ),
     "detokenize": ("tercet.cli.detokenize", "Write down what speech tokens say."),
+    "show": ("tercet.cli.show", "Draw one picture of a recording: sound, words, events, tokens."),
     "convert": (
         "tercet.cli.convert",
         "Turn a checkpoint or a head into Tercet's smaller, faster files.",
     ),
+    "train": ("tercet.cli.train", "Train a tag head; go on with a run that was stopped."),
     "codebook": ("tercet.cli.codebook", "Grow, shrink and merge codebooks; say how they are used."),
     "models": ("tercet.cli.models", "List, fetch and remove models."),
     "doctor": ("tercet.cli.doctor", "Say what is installed, what is chosen, what is missing."),

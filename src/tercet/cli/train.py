@@ -1,0 +1,174 @@
+"""`tercet train`: train a tag head from a recipe, and go on with a run that was stopped.
+
+The outcome goes to standard output, everything else to standard error. Torch is imported by what is
+called for, late.
+"""
+
+import importlib
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tercet.cli import exit_codes
+from tercet.errors import EngineError, OptionError, TercetError
+
+if TYPE_CHECKING:
+    from tercet.train.loop import RunResult
+
+_PROGRAM = "tercet train"
+_TERMINATED = 143  # 128 + SIGTERM, as shells have it
+_NEEDED = ("torch", "lightning", "torchmetrics")
+# What can be trained -> its module, which has `run(recipe, folder, *, resume, overrides, watcher)`.
+_KINDS = {
+    "tags": ("tercet.train.tags", "Train a tag head: which sounds are heard, and when."),
+}
+# One paragraph per string: typer keeps line ends inside a paragraph as they are.
+_HELP = "\n\n".join(
+    (
+        "Train what reads a frozen encoder: tag heads, for now.",
+        "RECIPE is a TOML file; recipes/ has examples, docs/train.md every key. A run's folder gets the "
+        "recipe, figures, checkpoints and, at its end, the head.",
+        "  tercet train tags recipes/tags/base.toml --out runs/tags\n"
+        "  tercet train tags recipes/tags/base.toml --out runs/tags --resume\n"
+        "  tercet train tags recipes/tags/esc50.toml --set loop.lr=3e-4 --max_minutes 30",
+    )
+)
+_EPILOG = (
+    "Exit code: 0 (also when --max_minutes is over), 1 (it failed; what was saved is kept), 2 (usage), "
+    "130 (Ctrl-C) and 143 (SIGTERM): saved, to be resumed."
+)
+_Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", show_default=False)]
+_Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="The run's folder; runs/NAME of the recipe if left out.",
+        show_default=False,
+    ),
+]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")]
+_MaxMinutes = Annotated[
+    float | None,
+    typer.Option(
+        "--max_minutes", metavar="N", help="Save and stop after so long.", show_default=False
+    ),
+]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the recipe, as in loop.lr=1e-4; may be repeated.",
+        show_default=False,
+    ),
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes: errors only.")]
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code. Errors go to stderr, one line each.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with the line to show.
+    """
+    try:
+        chosen = typer.main.get_command(_app()).main(
+            args=list(argv) or ["--help"], prog_name=_PROGRAM, standalone_mode=False
+        )
+    except Exception as error:
+        # typer carries its own copy of click in newer versions and click's classes in older ones:
+        # a usage error is known by what it can do.
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        return _fail(OptionError(str(describe())))
+    if not callable(chosen):  # it asked for help
+        return exit_codes.OK
+    try:
+        return int(chosen())
+    except TercetError as error:
+        return _fail(error)
+
+
+def _fail(error: TercetError) -> int:
+    is_usage = isinstance(error, OptionError)
+    for fault in getattr(error, "faults", ()):  # a manifest's: all of them, not the first few
+        print(fault, file=sys.stderr)
+    print(f"{_PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+    return exit_codes.USAGE if is_usage else exit_codes.FAILED
+
+
+def _app() -> typer.Typer:
+    """The words of the command line -> what is to be done, which `run` then does."""
+    settings = {"help_option_names": ["--help", "-h"]}
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode="rich",
+        help=_HELP,
+        epilog=_EPILOG,
+        context_settings=settings,
+    )
+
+    def training(kind: str, text: str) -> None:
+        @app.command(name=kind, help=text, context_settings=settings)
+        def _(
+            recipe: _Recipe,
+            *,
+            out: _Out = None,
+            resume: _Resume = False,
+            max_minutes: _MaxMinutes = None,
+            changes: _Set = None,
+            quiet: _Quiet = False,
+        ) -> Callable[[], int]:
+            overrides = list(changes or ())
+            if max_minutes is not None:
+                overrides.append(f"loop.max_minutes={max_minutes}")
+            folder = out or Path("runs") / recipe.stem
+            return partial(_train, kind, recipe, folder, overrides, resume, quiet)
+
+    @app.callback()
+    def _() -> None:
+        """Keeps the name of what is trained a word of its own, though there is but one."""
+
+    for kind, (_, text) in _KINDS.items():
+        training(kind, text)
+    return app
+
+
+def _train(
+    kind: str, recipe: Path, folder: Path, overrides: Sequence[str], resume: bool, quiet: bool
+) -> int:
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise EngineError(f"training needs {', '.join(missing)}: pip install 'tercet[train]'")
+    if not recipe.is_file():
+        raise OptionError(f"{recipe}: no such recipe; check the path")
+    from tercet.cli.train_progress import TrainScreen
+
+    trainer = importlib.import_module(_KINDS[kind][0])
+    with TrainScreen(quiet=quiet) as screen:
+        result: RunResult = trainer.run(
+            recipe, folder, resume=resume, overrides=tuple(overrides), watcher=screen
+        )
+    from tercet.train.devices import is_first_process
+
+    if not is_first_process():  # one of several devices; the first speaks
+        return exit_codes.OK
+    if result.is_finished:
+        figures = "".join(f"  {name} {value:.4g}" for name, value in result.metrics.items())
+        print(f"{folder}: {result.step} steps, {result.weights} weights{figures}")
+        return exit_codes.OK
+    words = ["tercet", "train", kind, str(recipe), "--out", str(folder), "--resume"]
+    changes = [word for each in overrides for word in ("--set", each) if "max_minutes=" not in each]
+    command = shlex.join([*words, *changes])
+    line = f"saved at step {result.step} of {result.total_steps}; to go on: {command}"
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt(line)
+    print(f"{_PROGRAM}: {line}", file=sys.stderr)
+    return _TERMINATED if result.stopped == "terminated" else exit_codes.OK

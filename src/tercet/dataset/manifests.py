@@ -1,0 +1,131 @@
+"""Manifests: lists of recordings and what is known about them, from whichever file they are in.
+
+Everything that is wrong is told at once, before an hour of work. Files: `manifest_files`, rows:
+`manifest_rows`.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tercet.dataset.audioset_layout import CLASS_LIST, audioset_rows, class_names
+from tercet.dataset.manifest_files import IN_FOLDER, Written, folder_rows, written_rows
+from tercet.dataset.manifest_rows import Event, Known, Row, build_row
+from tercet.errors import DataError
+
+__all__ = ["Event", "Manifest", "Row", "read_manifest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Rows that are right."""
+
+    path: Path
+    rows: tuple[Row, ...]
+    faults: tuple[str, ...] = ()  # of rows that were left out
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, in order of appearance."""
+        return tuple(dict.fromkeys(row.split for row in self.rows if row.split is not None))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of all labels of rows and events, sorted."""
+        names = {name for row in self.rows for name in row.labels}
+        return tuple(sorted(names | {event[2] for row in self.rows for event in row.events}))
+
+    def split(self, name: str) -> "Manifest":
+        """The rows of one split.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = tuple(row for row in self.rows if row.split == name)
+        if not rows:
+            raise DataError(f"{self.path}: {_empty_split(name, self.splits)}")
+        return Manifest(self.path, rows, self.faults)
+
+
+def read_manifest(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    labels: Collection[str] | None = None,
+    class_list: str | Path | None = None,
+    splits: Sequence[str] = (),
+    skip_broken: bool = False,
+    check_files: bool = True,
+) -> Manifest:
+    """Read a manifest, all of it.
+
+    Args:
+        path: A .csv, .tsv, .jsonl or .parquet file; AudioSet's .json; a folder of recordings (or with one
+            of these, called manifest).
+        root: Relative paths start here; None: the manifest's folder.
+        labels: The names that may occur; None: any.
+        class_list: AudioSet's `class_labels_indices.csv`, which turns identifiers into names. For its layout
+            the one beside the file, or AudioSet's 527, if left out.
+        splits: Names of splits that must not be empty.
+        skip_broken: Leave rows with faults out, and tell them in `Manifest.faults`.
+        check_files: Look whether the recordings are there.
+
+    Raises:
+        DataError: rows have faults (all are in its `faults`), a split is empty, there are no rows.
+    """
+    path = Path(path)
+    is_audioset = path.suffix.lower() == ".json"
+    if class_list is None and is_audioset and (path.parent / CLASS_LIST).is_file():
+        class_list = path.parent / CLASS_LIST
+    names = class_names(None if class_list is None else Path(class_list))
+    if is_audioset and labels is None:
+        labels = frozenset(names.values())
+    if path.is_dir():
+        path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
+    known = Known(
+        root=Path(root) if root is not None else path if path.is_dir() else path.parent,
+        labels=labels,
+        names=names if is_audioset or class_list is not None else {},
+        has_audio=Path.is_file if check_files else lambda _: True,
+    )
+    rows, faults = _checked(_rows_of(path), known)
+    present = {row.split for row in rows}
+    empty = [name for name in splits if name not in present]
+    told = [_empty_split(name, [each for each in present if each]) for name in empty]
+    if empty or (faults and not skip_broken):
+        advice = "mend them" if empty else "mend them, or leave these rows out (skip_broken)"
+        count = f": {len(faults)} faults" if faults else ""
+        raise DataError.of_faults(f"{path}{count}", [*told, *faults], advice)
+    if not rows:
+        raise DataError(f"{path}: has no rows that can be used; there is nothing to read")
+    return Manifest(path, tuple(rows), tuple(faults))
+
+
+def _rows_of(path: Path) -> Iterator[Written]:
+    if path.is_dir():
+        return folder_rows(path)
+    if path.suffix.lower() == ".json":
+        return audioset_rows(path)
+    return written_rows(path)
+
+
+def _checked(written: Iterator[Written], known: Known) -> tuple[list[Row], list[str]]:
+    rows: list[Row] = []
+    faults: list[str] = []
+    for place, values, fault in written:
+        row, wrong = (None, [fault]) if fault else build_row(values, known)
+        faults += [f"{place}: {each}" for each in wrong]
+        if row is not None:
+            rows.append(row)
+    return rows, faults
+
+
+def _empty_split(name: str, present: Sequence[str]) -> str:
+    there = f"there are {', '.join(sorted(present))}" if present else "no row names a split"
+    return f"split {name!r} is empty ({there})"

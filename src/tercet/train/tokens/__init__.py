@@ -1,0 +1,1 @@
+"""What training a quantizer needs: the bottleneck with its straight-through gradient, and the losses."""

@@ -1,0 +1,49 @@
+"""The frozen text decoder, run over whole texts at once: what it expects where, given some states.
+
+Gradients pass through it to the states; its own weights never change. Nothing is decoded here.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tercet.model.decoder import TextDecoder
+from tercet.model.layers import mlp
+from tercet.train.tokens.places import Places
+
+
+def hidden_of_text(
+    decoder: TextDecoder, ids: Tensor, states: Tensor, places: Places | None = None
+) -> Tensor:
+    """The decoder's last hidden states behind each id.
+
+    Args:
+        decoder: Frozen.
+        ids: int64 [n], or [B, n].
+        states: [T, width], or [B, T, width].
+        places: Which positions of the window the states are; all in turn by default.
+
+    Returns:
+        [n, width], or [B, n, width].
+    """
+    if ids.dim() == 1:
+        return hidden_of_text(decoder, ids[None], states[None], places)[0]
+    n = ids.shape[-1]
+    x = decoder.embed_tokens(ids) + decoder.embed_positions.weight[:n]
+    causal = torch.ones(n, n, dtype=torch.bool, device=ids.device).tril()
+    bias = None if places is None else places.bias
+    for layer in decoder.blocks:
+        normed = layer.self_attn_layer_norm(x)
+        q = layer.self_attn.queries(normed)
+        x = x + layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal)
+        q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
+        x = x + layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias)
+        x = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
+    hidden: Tensor = decoder.layer_norm(x)
+    return hidden
+
+
+def text_logits(decoder: TextDecoder, hidden: Tensor, among: Tensor | None = None) -> Tensor:
+    """Logits float32 [n, vocabulary] of hidden states; `among`: int64 ids, for those alone."""
+    table = decoder.embed_tokens.weight
+    return F.linear(hidden, table if among is None else table[among]).float()
