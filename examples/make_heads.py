@@ -3,8 +3,8 @@
     python examples/make_heads.py heads/
 
 writes heads/tags.safetensors (five sounds, fitted to some twenty clips in tests/clips) and
-heads/tokens.safetensors (a codebook of 512 means of encoder states: its codes tell sounds apart, and carry too
-little of what was said to be read back). Needs NumPy alone.
+heads/tokens.safetensors (a codebook of 512 means of encoder states: its codes tell sounds apart, and carry
+too little of what was said to be read back). Needs NumPy alone.
 """
 
 import json

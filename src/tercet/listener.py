@@ -106,10 +106,7 @@ class Model:
             OptionError: an option's value is not allowed, or it belongs to a reading that is not wanted.
             Cancelled: `should_cancel` said so.
         """
-        ((_, outcome),) = self.listen_many([audio], only=only, **options)
-        if isinstance(outcome, TercetError):
-            raise outcome
-        return outcome
+        return _the_one(self.listen_many([audio], only=only, **options))
 
     def listen_many(
         self,
@@ -273,6 +270,7 @@ class Model:
         batch_size: int | None = None,
         vad_filter: bool = True,
         vad_parameters: Mapping[str, object] | None = None,
+        gate: bool | str = False,
         mel_floor: MelFloor = "window",
         channel: Channel = "mean",
         on_progress: Callable[[Progress], None] | None = None,
@@ -298,6 +296,7 @@ class Model:
             batch_size: Windows decoded together; changes the speed, never the text.
             vad_filter: Windows without speech are not decoded.
             vad_parameters: faster-whisper's, by name.
+            gate: Text needs joint evidence of speech: tags, voices, decoder; "auto": with a tag head.
             mel_floor: "window", or "file" as openai-whisper (reads the source twice).
             channel: "mean", a channel's number, or "each": the result is a tuple then, one per channel.
             on_progress: Called as windows are finished.
@@ -309,10 +308,7 @@ class Model:
             Cancelled: `should_cancel` said so.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "audio")}
-        ((_, outcome),) = self.transcribe_many([audio], **options)
-        if isinstance(outcome, TercetError):
-            raise outcome
-        return outcome
+        return _the_one(self.transcribe_many([audio], **options))
 
     def transcribe_many(
         self, sources: Sequence[AudioSource], **options: Any
@@ -352,6 +348,14 @@ class Model:
 
 
 _SIGNATURE = inspect.signature(Model.transcribe)
+
+
+def _the_one(outcomes: Iterator[tuple[int, Any]]) -> Any:
+    """The only outcome, which is raised if it is an error."""
+    ((_, outcome),) = outcomes
+    if isinstance(outcome, TercetError):
+        raise outcome
+    return outcome
 
 
 def _each(heard: Any, reading: Callable[[Hearing], Any]) -> Any:

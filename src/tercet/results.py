@@ -1,7 +1,7 @@
 """What Tercet hands back: frozen results that know how to become JSON. No decoding, no file writing."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
@@ -26,9 +26,12 @@ class Segment:
     avg_logprob: float  # mean log-probability of the window's tokens
     compression_ratio: float  # of the window's text: len(utf-8) / len(zlib)
     no_speech_prob: float  # probability of <|nospeech|> at the start-of-transcript position
+    reason: str | None = (
+        None  # why the gate doubts or drops it (`longform.gate`); None: it is believed
+    )
 
     def to_json(self) -> dict[str, Any]:
-        """openai-whisper's segment dictionary."""
+        """openai-whisper's segment dictionary; `reason` beside it where there is one."""
         return {
             "id": self.id,
             "seek": self.seek,
@@ -40,6 +43,7 @@ class Segment:
             "avg_logprob": self.avg_logprob,
             "compression_ratio": self.compression_ratio,
             "no_speech_prob": self.no_speech_prob,
+            **({} if self.reason is None else {"reason": self.reason}),
         }
 
 
@@ -76,9 +80,11 @@ class Transcript:
     task: str = "transcribe"
     channel: int | None = None
     windows: tuple[WindowReport, ...] = field(default=())
+    # Written by the decoder and dropped by the gate: not in `text`; each has a `reason`, and the id -1.
+    dropped: tuple[Segment, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
-        """openai-whisper's result dictionary, with ours beside it."""
+        """openai-whisper's result dictionary, with ours beside it; `dropped_segments` where there are any."""
         return {
             "text": self.text,
             "segments": [segment.to_json() for segment in self.segments],
@@ -88,6 +94,11 @@ class Transcript:
             "duration_s": self.duration_s,
             "language_probability": self.language_probability,
             **({} if self.channel is None else {"channel": self.channel}),
+            **(
+                {"dropped_segments": [segment.to_json() for segment in self.dropped]}
+                if self.dropped
+                else {}
+            ),
         }
 
     def to_txt(self) -> str:
@@ -341,3 +352,28 @@ class Hearing:
                 else {"speech_tokens": self.speech_tokens.to_json()}
             ),
         }
+
+    def to_srt(self, *, sounds: str = "on", sound_names: Mapping[str, str] | None = None) -> str:
+        """SubRip subtitles, with sounds in brackets where tags were heard.
+
+        Args:
+            sounds: "on", "off" (speech alone) or "only" (sounds alone).
+            sound_names: What to call sounds, by display name: {"Bark": "woof"}; "" leaves one out.
+
+        Raises:
+            OptionError: a value is not allowed.
+        """
+        return self._as("srt", sounds, sound_names)
+
+    def to_vtt(self, *, sounds: str = "on", sound_names: Mapping[str, str] | None = None) -> str:
+        """WebVTT subtitles, with sounds in brackets; as `to_srt`."""
+        return self._as("vtt", sounds, sound_names)
+
+    def to_txt(self, *, sounds: str = "on", sound_names: Mapping[str, str] | None = None) -> str:
+        """One line per segment; with `sounds="only"`, one line per sound instead."""
+        return self._as("txt", sounds, sound_names)
+
+    def _as(self, format_name: str, sounds: str, sound_names: Mapping[str, str] | None) -> str:
+        from tercet.text.captions import render_heard
+
+        return render_heard(self, format_name, sounds=sounds, sound_names=sound_names)

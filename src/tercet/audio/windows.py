@@ -5,7 +5,7 @@ No decoding of text and no mels. A window's content depends on the recording alo
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -34,6 +34,8 @@ class Window:
     speech: tuple[
         tuple[int, int], ...
     ]  # sample ranges (start, end) with speech, clipped to the window
+    # Voice probabilities 0..1, float32, one per whole 10 ms; None: nobody listened for voices.
+    voice: np.ndarray | None = None
 
     @property
     def end(self) -> int:
@@ -161,7 +163,8 @@ class Windower:
 
     def _take(self, size: int, cut: Cut) -> None:
         joined = np.concatenate(self._pieces)
-        self._waiting.append(Window(self._start, joined[:size].copy(), cut, ()))
+        voice = None if self._voices is None else self._voices.per_frame(self._start, size)
+        self._waiting.append(Window(self._start, joined[:size].copy(), cut, (), voice))
         self._pieces = [joined[size:].copy()]
         self._held -= size
         self._start += size
@@ -178,7 +181,7 @@ class Windower:
                     break
                 speech = self._voices.speech(window.start, window.end)
                 self._voices.forget_regions(window.end)
-            ready.append(Window(window.start, window.samples, window.cut, speech))
+            ready.append(replace(window, speech=speech))
             self._waiting.popleft()
         return ready
 

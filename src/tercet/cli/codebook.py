@@ -175,21 +175,21 @@ def _grow(
 ) -> None:
     from tercet.convert.codebook import grown
 
-    _check_free(out, force)
+    _check_out(out, force)
     _write(out, grown(_quantizer(head), size, **options))  # type: ignore[arg-type]
 
 
 def _merge(a: Path, b: Path, out: Path, force: bool) -> None:
     from tercet.convert.codebook import merged
 
-    _check_free(out, force)
+    _check_out(out, force)
     _write(out, merged(_quantizer(a), _quantizer(b)))
 
 
 def _drop_mask(head: Path, out: Path, force: bool) -> None:
     from tercet.convert.codebook import without_mask
 
-    _check_free(out, force)
+    _check_out(out, force)
     _write(out, without_mask(_quantizer(head)))
 
 
@@ -207,6 +207,18 @@ def _quantizer(path: Path) -> "Quantizer":
     if not isinstance(head, Quantizer):
         raise HeadError(f"{path}: a tag head, which has no codebook; give a quantizer")
     return head
+
+
+def _check_out(path: Path, force: bool) -> None:
+    """What is written is a head of Tercet's, and is called so.
+
+    Raises:
+        OptionError: another ending.
+        OutputError: a file is there.
+    """
+    if path.suffix != ".safetensors":
+        raise OptionError(f"OUT is {path}; give a name that ends in .safetensors")
+    _check_free(path, force)
 
 
 def _check_free(path: Path, force: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tercet.cli.inputs import Input, Kind, find
 from tercet.cli.listening import hearing_form
@@ -23,6 +23,9 @@ from tercet.dataset.token_windows import of_unknown_codebook
 from tercet.errors import TercetError, TokensError
 from tercet.results import Progress, SpeechTokens
 from tercet.text.captions import FORMATS
+
+if TYPE_CHECKING:
+    from tercet.listener import Model
 
 _FILES = Kind("file of speech tokens", frozenset(SUFFIXES))
 _RATE_HZ = 25.0  # of a text, which does not say
@@ -52,6 +55,16 @@ class Detokenizing(Work):
     def __init__(self, options: DetokenizeOptions) -> None:
         super().__init__(options)
         self._options = options
+
+    def begin(self, model: "Model") -> None:
+        """Take the model, and refuse what it cannot be asked for before a file is read.
+
+        Raises:
+            HeadError: it has no quantizer.
+            OptionError: it does not know the language, or the task.
+        """
+        super().begin(model)
+        model.detokenize((), **self._options.arguments())
 
     def settings(self) -> dict[str, Any]:
         """With which settings text is written."""

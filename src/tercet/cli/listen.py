@@ -3,27 +3,36 @@
 Hears through `tercet.load_model`, as anybody would.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tercet.cli.inputs import Input
 from tercet.cli.listening import hearing_form
+from tercet.cli.listening.hearing_form import TIMELINE
 from tercet.cli.listening.results import Result, results_of
 from tercet.cli.listening.run import run as run_work
 from tercet.cli.listening.work import Finished, OnProgress, Work
 from tercet.cli.options.groups import (
+    OUTPUT,
     AudioOptions,
     CommandOptions,
     TagHeadOptions,
     TokenHeadOptions,
-    output_format,
 )
 from tercet.cli.options.later import LATER_FLAGS
 from tercet.cli.options.parser import CommandWords
-from tercet.cli.options.reading_groups import TAGS, ReadingOptions, TagOptions
+from tercet.cli.options.reading_groups import (
+    CAPTIONS,
+    TAGS,
+    CaptionOptions,
+    ReadingOptions,
+    TagOptions,
+)
+from tercet.cli.options.table import valued
 from tercet.cli.options.text_groups import RETRY, TEXT, RetryOptions, TextOptions, VadOptions
-from tercet.cli.options.values import READINGS
+from tercet.cli.options.values import READINGS, formats
 from tercet.errors import OptionError
 from tercet.results import Hearing
 from tercet.text.captions import FORMATS
@@ -32,8 +41,17 @@ if TYPE_CHECKING:
     from tercet.listener import Model
 
 
+_AUTO = "auto"
+_FORMATS = (*FORMATS, TIMELINE)
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    return (_AUTO,) if text.lower() == _AUTO else formats(_FORMATS, FORMATS)(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ListenOptions(
+    CaptionOptions,
     TagOptions,
     VadOptions,
     RetryOptions,
@@ -46,14 +64,32 @@ class ListenOptions(
 ):
     """The options of `tercet listen`, checked one by one and together."""
 
-    output_format: tuple[str, ...] = output_format("txt", FORMATS)
+    output_format: tuple[str, ...] = valued(
+        OUTPUT, _AUTO, _formats, "LIST",
+        f"{', '.join(_FORMATS)}, or all (but timeline); auto: timeline on a terminal, else txt.",
+        "--format", "-f",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Choose the format where nobody did: what follows knows real ones alone."""
+        if self.output_format == (_AUTO,):
+            is_shown = self.is_on_terminal and self.sounds != "only"
+            object.__setattr__(self, "output_format", (TIMELINE,) if is_shown else ("txt",))
+
+    @property
+    def is_on_terminal(self) -> bool:
+        """Whether people read the result as it is printed."""
+        return self.output_dir is None and sys.stdout.isatty()
 
     @property
     def idle_heads(self) -> tuple[str, ...]:
         """Those of readings that are not asked for."""
         if self.only is None:
             return ()
-        return tuple(name for name in ("tags", "tokens") if name not in self.only)
+        # The text's gate listens to the tag head.
+        is_gated = "text" in self.only and self.gate is not False
+        needed = (*self.only, "tags") if is_gated else self.only
+        return tuple(name for name in ("tags", "tokens") if name not in needed)
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Model.listen_many` that decide what is found, `only` aside."""
@@ -72,11 +108,12 @@ class ListenOptions(
             return
         only = ",".join(self.only)
         idle = [] if "text" in self.only else self.changed(TEXT, RETRY)
-        idle += [] if "tags" in self.only else self.changed(TAGS)
+        idle += [] if "tags" in self.only else [*self.changed(TAGS), *self.asks_for_sounds]
         idle += [name for name in self.heads if name not in self.only]
         if idle:
             raise OptionError(f"--{idle[0]} has no effect with --only {only}; drop one of them")
-        if "text" not in self.only and (of_text := hearing_form.of_text(self.output_format)):
+        of_text = hearing_form.of_text(self.output_format, self.sounds)
+        if "text" not in self.only and of_text:
             raise OptionError(
                 f"--output_format {of_text[0]} writes text, which --only {only} leaves out; "
                 f"choose {' or '.join(hearing_form.WITHOUT_TEXT)}"
@@ -86,23 +123,25 @@ class ListenOptions(
 class Listening(Work):
     """Text of each recording, and whatever else the model has heads for."""
 
-    form = hearing_form.FORM
-
     def __init__(self, options: ListenOptions) -> None:
         super().__init__(options)
+        self.form = hearing_form.form_of(
+            options.sounds, options.sound_names, on_terminal=options.is_on_terminal
+        )
         self._options = options
         self._readings: Sequence[str] = ("text",)
 
     def settings(self) -> dict[str, Any]:
         """What is read, and with which settings."""
         only = {} if self._options.only is None else {"only": self._options.only}
-        return {**self._options.model_settings(), **self._options.arguments(), **only}
+        captions = {name: getattr(self._options, name) for name in self._options.changed(CAPTIONS)}
+        return {**self._options.model_settings(), **self._options.arguments(), **only, **captions}
 
     def begin(self, model: "Model") -> None:
         """Find out what there is to read; what is asked for by name, the model may refuse later."""
         super().begin(model)
-        # Options of events ask for events.
-        has_tags = model.has_tags or self._options.changed(TAGS)
+        # Options of events ask for events, and so do those of their captions.
+        has_tags = model.has_tags or self._options.changed(TAGS) or self._options.asks_for_sounds
         there = {"text": True, "tags": has_tags, "tokens": model.has_tokens}
         self._readings = self._options.only or [name for name in READINGS if there[name]]
 
@@ -138,8 +177,8 @@ WORDS = CommandWords(
     help=(
         "Write down what is said in recordings, and what else is heard.",
         "FILES are audio or video files, folders (searched for audio, with everything below them), "
-        "patterns ('talks/**/*.mp3'), or - for standard input. The text is printed, or written as "
-        "files with --output_dir. Results come in the order of FILES.",
+        "patterns ('talks/**/*.mp3'), or - for standard input. The text is printed, on a terminal with "
+        "times and sounds, or written as files with --output_dir. Results come in the order of FILES.",
         "  tercet listen talk.mp3\n"
         "  tercet listen talk.mp3 -f srt > talk.srt\n"
         "  tercet listen talks/ -o out -f srt,json\n"

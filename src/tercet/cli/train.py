@@ -133,7 +133,7 @@ def _app() -> typer.Typer:
             return partial(_train, kind, recipe, folder, overrides, resume, quiet)
 
     @app.callback()
-    def _() -> None:
+    def group() -> None:
         """Keeps the name of what is trained a word of its own, though there is but one."""
 
     for kind, (_, text) in _KINDS.items():

@@ -10,11 +10,12 @@ from tercet.decoding.options import DecodeOptions
 from tercet.decoding.rules import suppressed_tokens
 from tercet.engine.heads import Heads, OpenCodes
 from tercet.errors import OptionError
-from tercet.longform.ear import Ear
+from tercet.longform.ear import Ear, SpeechEar
+from tercet.longform.gate import SPEECH_LABEL, Gate
 from tercet.longform.gathering import Wanted
 from tercet.longform.instruments import Instruments
 from tercet.longform.parallel import ParallelListener, Piece
-from tercet.longform.passes import TAGS, TEXT, TOKENS, plan, readings_of
+from tercet.longform.passes import TAGS, TEXT, TOKENS, EncoderPass, plan, readings_of
 from tercet.longform.settings import (
     ListenSettings,
     check_longform,
@@ -23,6 +24,7 @@ from tercet.longform.settings import (
     vad_of,
 )
 from tercet.longform.tag_options import TAG_OPTIONS, TagReading, tag_reading
+from tercet.text.labels import labels_of
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -60,20 +62,43 @@ def begin(
         codes = instruments.codes
         conventions[TOKENS] = codes.head.convention
     passes = plan(conventions)
+    is_gateable = TEXT in readings and settings.gate is not False
     ear = Ear(
         encoder=instruments.encoder,
         passes=passes,
         heads=Heads(tags=instruments.heads.tags if tags else None, codes=codes),
         tag_windows=tags.windows if tags else None,
+        speech=speech_ear(instruments, passes) if is_gateable else None,
     )
+    is_gated = settings.gate is True or ear.speech is not None
     wanted = Wanted(
         has_text=TEXT in readings,
         tags=tags,
         codes=codes,
         encoder_passes=tuple(each.readings for each in passes),
     )
-    loop = ParallelListener(ear, instruments.decoder, instruments.tokenizer, settings)
+    loop = ParallelListener(
+        ear,
+        instruments.decoder,
+        instruments.tokenizer,
+        settings,
+        gate=Gate() if is_gated else None,
+    )
     return loop.listen(sources), wanted
+
+
+def speech_ear(instruments: Instruments, passes: Sequence[EncoderPass]) -> SpeechEar | None:
+    """What the gate hears speech with.
+
+    None where no head knows the label Speech, and where it would need a pass for the gate alone.
+    """
+    tags = instruments.heads.tags
+    labels = () if tags is None else labels_of(tags.head.labels)
+    if tags is None or SPEECH_LABEL not in labels:
+        return None
+    if all(each.convention != tags.head.convention for each in passes):
+        return None
+    return SpeechEar(tags, tag_reading(tags.head).windows, labels.index(SPEECH_LABEL))
 
 
 def settings_of(instruments: Instruments, o: Mapping[str, Any], *, is_live: bool) -> ListenSettings:
@@ -106,6 +131,7 @@ def settings_of(instruments: Instruments, o: Mapping[str, Any], *, is_live: bool
         seed=o["seed"],
         batch_size=instruments.batch_size if o["batch_size"] is None else o["batch_size"],
         vad=vad_of(o["vad_filter"], o["vad_parameters"]),
+        gate=o["gate"],
         mel_floor=o["mel_floor"],
         channel=o["channel"],
         sampling_rate=o["sampling_rate"],

@@ -28,6 +28,7 @@ class WindowHeard:
     states: Array | None  # for the decoder; None, too, where nobody speaks
     rows: Rows | None  # frame scores that nothing can change any more
     codes: np.ndarray | None  # int32 [n] or [n, depth]
+    speech: np.ndarray | None = None  # for the gate: `SpeechEar.score`, where somebody may speak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class Ear:
     passes: tuple[EncoderPass, ...]
     heads: Heads
     tag_windows: TagWindows | None = None  # needed where tags are wanted
+    speech: "SpeechEar | None" = None  # for the gate, whether or not tags are wanted
 
     @property
     def needs_floor(self) -> bool:
@@ -76,6 +78,7 @@ class TrackEar:
         states: Array | None = None
         rows: Rows | None = None
         codes: np.ndarray | None = None
+        speech: np.ndarray | None = None
         for each in self._ear.passes:
             if not each.is_needed(has_speech=window.has_speech):
                 continue
@@ -86,14 +89,17 @@ class TrackEar:
                 rows = self._rows(encoded, window)
             if TOKENS in each.readings:
                 codes = self._codes(encoded, window)
-        return WindowHeard(states, rows, codes)
+            if window.has_speech and speech is None:
+                speech = self._speech(encoded, window, each)
+        return WindowHeard(states, rows, codes, speech)
 
-    def hear_text(self, window: Window) -> Array | None:
-        """The states of a stretch that is heard for its text alone (a seam's); None without speech."""
+    def hear_text(self, window: Window) -> WindowHeard:
+        """A stretch that is heard for its text alone (a seam's); nothing without speech."""
         for each in self._ear.passes:
             if TEXT in each.readings and window.has_speech:
-                return self._encode(window, each).states
-        return None
+                encoded = self._encode(window, each)
+                return WindowHeard(encoded.states, None, None, self._speech(encoded, window, each))
+        return WindowHeard(None, None, None)
 
     def _encode(self, window: Window, each: EncoderPass) -> Encoded:
         encoder = self._ear.encoder
@@ -114,12 +120,37 @@ class TrackEar:
             rows.append(self._scores.finish())
         return joined_rows(rows)
 
+    def _speech(self, encoded: Encoded, window: Window, each: EncoderPass) -> np.ndarray | None:
+        ear = self._ear.speech
+        if ear is None or encoded.taps is None or each.convention != ear.tags.head.convention:
+            return None
+        return ear.score(encoded.taps[:, : -(-window.samples.size // _TAP_SAMPLES)])
+
     def _codes(self, encoded: Encoded, window: Window) -> np.ndarray | None:
         codes = self._ear.heads.codes
         if codes is None:
             return None
         n = code_count(window.samples.size, codes.head.samples_per_code)
         return codes.coder.encode(encoded.states)[:n]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEar:
+    """Hears in a window's taps whether somebody speaks, the same whatever is asked of tags."""
+
+    tags: OpenTags
+    windows: TagWindows  # the head's own
+    column: int  # of the label Speech
+
+    def score(self, taps: Array) -> np.ndarray:
+        """Scores of Speech, 0..1, float32 [frames of 0.4 s], from `taps` [layers, frames, width] alone.
+
+        Raises:
+            EngineError: they do not fit the head.
+        """
+        scores = frame_scores(self.tags, self.windows)
+        rows = joined_rows([scores.push(taps), scores.finish()])
+        return rows.scores[:, self.column]
 
 
 def frame_scores(tags: OpenTags, how: TagWindows) -> FrameScores:

@@ -90,6 +90,7 @@ class TrackGathering:
             text="".join(part.text for part in parts),
             segments=tuple(segment for part in parts for segment in part.segments),
             windows=tuple(window for part in parts for window in part.windows),
+            dropped=tuple(segment for part in parts for segment in part.dropped),
         )
 
     def _tags(self) -> SoundEvents | None:

@@ -12,6 +12,7 @@ from tercet.audio.windows import Window
 from tercet.engine.protocol import Array
 from tercet.errors import AudioError, OptionError
 from tercet.longform.ear import Ear
+from tercet.longform.gate import SpeechEvidence
 from tercet.longform.parts import Part, bridge_between
 from tercet.longform.passes import TEXT
 from tercet.longform.tracks import Opening, Track
@@ -79,8 +80,11 @@ def _windows(track: Track, ear: Ear, vad: VadOptions | None) -> Iterator[Heard]:
         heard = track_ear.hear(window)
         part = Part.of(window, vad, is_text_wanted=is_text_wanted)
         part.rows, part.codes = heard.rows, heard.codes
+        part.sounds_like = SpeechEvidence(heard.speech, window.voice)
         parts = [(part, heard.states)]
         if bridge is not None:
-            parts.insert(0, (Part.of(bridge, vad, is_bridge=True), track_ear.hear_text(bridge)))
+            across, bridge_part = track_ear.hear_text(bridge), Part.of(bridge, vad, is_bridge=True)
+            bridge_part.sounds_like = SpeechEvidence(across.speech, bridge.voice)
+            parts.insert(0, (bridge_part, across.states))
         previous = window
         yield Heard(track, tuple(parts))

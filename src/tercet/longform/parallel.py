@@ -18,6 +18,7 @@ from tercet.errors import AudioError, Cancelled, OptionError
 from tercet.longform.ahead import Ahead
 from tercet.longform.batches import Row, choose, leaders
 from tercet.longform.ear import Ear
+from tercet.longform.gate import Gate
 from tercet.longform.hearing import Ended, Event, Failed, Heard, Opened, hear
 from tercet.longform.parts import Job, Part
 from tercet.longform.settings import ListenSettings
@@ -52,12 +53,20 @@ class ParallelListener:
     """Runs the loop over sources, with one engine and one tokenizer. Made for one run."""
 
     def __init__(
-        self, ear: Ear, decoder: Decoder, tokenizer: Tokenizer, settings: ListenSettings
+        self,
+        ear: Ear,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        settings: ListenSettings,
+        *,
+        gate: Gate | None = None,
     ) -> None:
+        """`gate` None: all that the decoder's own thresholds let through is kept."""
         self._ear = ear
         self._decoder = decoder
         self._tokenizer = tokenizer
         self._settings = settings
+        self._gate = gate
         self._opening = Opening(
             sampling_rate=settings.sampling_rate,
             channel=settings.channel,
@@ -162,16 +171,20 @@ class ParallelListener:
         if outcome.is_dropped:
             return
         assert part.speech_end_s is not None  # else it would not have been decoded
-        part.segments = tuple(
-            segments_of_window(
-                outcome.decoded,
-                window_start_s=part.start_s,
-                window_duration_s=part.end_s - part.start_s,
-                speech_end_s=part.speech_end_s,
-                tokenizer=self._tokenizer,
-                seek=part.start * 100 // RATE_HZ,
-            )
+        segments = segments_of_window(
+            outcome.decoded,
+            window_start_s=part.start_s,
+            window_duration_s=part.end_s - part.start_s,
+            speech_end_s=part.speech_end_s,
+            tokenizer=self._tokenizer,
+            seek=part.start * 100 // RATE_HZ,
         )
+        if self._gate is None:
+            part.segments = tuple(segments)
+            return
+        judged = self._gate.judge(segments, part.sounds_like, window_start_s=part.start_s)
+        part.segments, part.dropped = judged.kept, judged.dropped
+        part.note = judged.noted(part.note)
 
     def _finished(self) -> Iterator[Piece]:
         """Whatever nothing can change any more, track by track; finished tracks leave the list."""
@@ -199,6 +212,7 @@ class ParallelListener:
             task=self._settings.decode.task,
             channel=job.track.channel,
             windows=[part.report()],
+            dropped=part.dropped,
         )
         return Piece(
             job.track.source_index,

@@ -14,6 +14,7 @@ from tercet.audio.pauses import FRAME_SAMPLES, levels_db, quiet_frames
 from tercet.audio.vad import VadOptions
 from tercet.audio.windows import RATE_HZ, Cut, Window
 from tercet.decoding.fallback import Outcome
+from tercet.longform.gate import NOTHING_HEARD, SpeechEvidence
 from tercet.longform.seams import REACH_S, join_at_seam
 from tercet.longform.tracks import Track
 from tercet.readings.frames import Rows
@@ -38,6 +39,8 @@ class Part:
     is_done: bool = False
     note: str | None = None
     rows: Rows | None = None  # frame scores that became final with this window
+    sounds_like: SpeechEvidence = NOTHING_HEARD  # what the gate is told of speech in it
+    dropped: tuple[Segment, ...] = ()  # by the gate
     codes: np.ndarray | None = None  # speech tokens of this window
 
     @classmethod
@@ -144,7 +147,11 @@ def bridge_between(left: Window, right: Window) -> Window | None:
     start = max(left.start, border - _REACH_SAMPLES)
     end = start + samples.size
     clipped = ((max(a, start), min(b, end)) for a, b in (*left.speech, *right.speech))
-    return Window(start, samples, "seam", tuple((a, b) for a, b in clipped if a < b))
+    voice: np.ndarray | None = None
+    if left.voice is not None and right.voice is not None:
+        reach = _REACH_SAMPLES // FRAME_SAMPLES
+        voice = np.concatenate([left.voice[-reach:], right.voice[:reach]])
+    return Window(start, samples, "seam", tuple((a, b) for a, b in clipped if a < b), voice)
 
 
 def _join(

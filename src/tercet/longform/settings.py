@@ -25,6 +25,7 @@ class ListenSettings:
     seed: int
     batch_size: int
     vad: VadOptions | None
+    gate: bool | str = False  # "auto": on where a tag head knows speech
     mel_floor: MelFloor
     channel: Channel
     sampling_rate: int | None
@@ -42,6 +43,8 @@ class ListenSettings:
             raise OptionError(
                 f"channel is {self.channel!r}; give 'mean', 'each' or a number from 0 on"
             )
+        if not isinstance(self.gate, bool) and self.gate != "auto":
+            raise OptionError(f"gate is {self.gate!r}; give True, False or 'auto'")
         for name in ("on_progress", "should_cancel"):
             function = getattr(self, name)
             if function is not None and not callable(function):

@@ -82,6 +82,7 @@ def assemble(
     task: str,
     channel: int | None,
     windows: Sequence[WindowReport],
+    dropped: Sequence[Segment] = (),
 ) -> Transcript:
     """A transcript of segments that are in order; its text is theirs, one after the other."""
     return Transcript(
@@ -93,6 +94,7 @@ def assemble(
         task=task,
         channel=channel,
         windows=tuple(windows),
+        dropped=tuple(dropped),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import tercet
 from tercet.cli.main import main
-from tercet.errors import TercetError
+from tercet.errors import LanguageError, TercetError
 from tercet.results import (
     Hearing,
     Progress,
@@ -186,8 +186,14 @@ class FakeModel:
             raise answer
         return answer
 
-    def detokenize(self, codes: SpeechTokens, *, on_progress: Any, **options: Any) -> Transcript:
-        """The letters that the codes stand for."""
+    def detokenize(
+        self, codes: SpeechTokens | tuple[()], *, on_progress: Any = None, **options: Any
+    ) -> Transcript:
+        """The letters that the codes stand for; of none, nothing, once the language was looked at."""
+        if options["language"] == "tlh":
+            raise LanguageError("language 'tlh' is unknown")
+        if isinstance(codes, tuple):
+            return transcript_of()
         self.calls.append(options)
         self.heard.append(str(codes))
         on_progress(Progress(0, 42.0, None))

@@ -73,6 +73,19 @@ def rows(path):
     return open_head(path).arrays.read("levels.0.codebook")
 
 
+@pytest.mark.parametrize("out", ["large.pth", "large", "folder/"])
+def test_a_head_is_written_under_a_name_that_says_so(codebook, small, tmp_path, out):
+    for words in (
+        ("expand", "small.safetensors", out, "--size", 33),
+        ("merge", "small.safetensors", "small.safetensors", out),
+        ("drop-mask", "small.safetensors", out),
+    ):
+        code, _, err = codebook(*words)
+        assert (2, 1) == (code, len(err.splitlines()))
+        assert "ends in .safetensors" in err
+    assert ["small.safetensors"] == [each.name for each in tmp_path.iterdir()]
+
+
 def test_expand_writes_a_larger_quantizer_and_says_so_in_one_line(codebook, small):
     code, out, err = codebook("expand", "small.safetensors", "large.safetensors", "--size", 33)
     assert (0, "") == (code, err)

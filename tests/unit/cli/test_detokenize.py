@@ -151,8 +151,9 @@ def test_a_damaged_file_is_one_line_and_harms_no_other(
 def test_codes_that_the_model_refuses_are_that_files_error(
     run_tercet: Run, token_files: Make, fake_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise TokensError("speech tokens: made with another codebook")
+    def refuse(given: Any, **_: Any) -> Any:
+        if len(given):
+            raise TokensError("speech tokens: made with another codebook")
 
     token_files("dog.txt")
     monkeypatch.setattr(fake_model, "detokenize", refuse)
@@ -177,6 +178,15 @@ def test_a_model_without_a_quantizer_is_a_usage_error(
     monkeypatch.setattr(fake_model, "detokenize", refuse)
     ran = run_tercet("detokenize", *files)
     assert (2, "tercet: base has no quantizer; give one with tokens=\n") == (ran.code, ran.err)
+
+
+@pytest.mark.parametrize("files", [["dog.txt"], ["dog.txt", "cat.txt"]])
+def test_a_language_that_nobody_knows_is_a_usage_error(
+    run_tercet: Run, token_files: Make, files: list[str]
+) -> None:
+    token_files("dog.txt", "cat.txt")
+    ran = run_tercet("detokenize", *files, "--language", "tlh")
+    assert (2, "", "tercet: language 'tlh' is unknown\n") == (ran.code, ran.out, ran.err)
 
 
 @pytest.mark.option("--language")

@@ -83,6 +83,7 @@ def options(**texts: str) -> ListenOptions:
         ("--no_speech_threshold", "0.3", "no_speech_threshold", 0.3),
         ("--seed", "7", "seed", 7),
         ("--vad_filter", "False", "vad_filter", False),
+        ("--gate", "True", "gate", True),
         ("--vad_threshold", "0.4", "vad_parameters", {"threshold": 0.4}),
         ("--vad_neg_threshold", "0.2", "vad_parameters", {"neg_threshold": 0.2}),
         ("--vad_min_speech_duration_ms", "9", "vad_parameters", {"min_speech_duration_ms": 9}),
@@ -137,6 +138,7 @@ def test_what_the_model_is_told_when_nothing_is_said(
         "longform": "parallel",
         "vad_filter": True,
         "vad_parameters": None,
+        "gate": False,
         "mel_floor": "window",
         "channel": "mean",
     } == fake_model.options
@@ -173,8 +175,8 @@ def test_no_threads_means_the_librarys_choice(word: str) -> None:
     [
         ("task", "summarise", "transcribe or translate"),
         ("device", "tpu", "auto, cpu or cuda"),
-        ("output_format", "doc", "txt, srt, vtt, tsv, json, jsonl or all"),
-        ("output_format", "", "txt, srt, vtt, tsv, json, jsonl or all"),
+        ("output_format", "doc", "txt, srt, vtt, tsv, json, jsonl, timeline or all"),
+        ("output_format", "", "txt, srt, vtt, tsv, json, jsonl, timeline or all"),
         ("temperature", "warm", "a number, 0 or more"),
         ("temperature", "nan", "a number, 0 or more"),
         ("temperature", "-1", "a number, 0 or more"),
@@ -233,7 +235,8 @@ def test_the_settings_of_a_result_hold_all_that_it_depends_on() -> None:
     changed = options(
         only="text,tags,tokens", tags="a.safetensors", tokens="b.safetensors", labels="Bark", top_k="3",
         threshold="0.2", off_threshold="0.1", min_duration="0.8", min_gap="0.4", at_time_res="10",
-        window="10", hop="2", label_language="zh",
+        window="10", hop="2", label_language="zh", output_format="srt", sounds="only",
+        sound_names="Bark=woof",
     )  # fmt: skip
     settings = {name.removesuffix("_s") for name in Listening(changed).settings()}
     assert everything - apart - vad | {"vad_parameters"} == settings

@@ -277,12 +277,12 @@ def test_json_is_whispers_with_ours_beside_it(
 
 
 @pytest.mark.parametrize("format_name", ["txt", "srt", "vtt", "tsv"])
-def test_subtitles_are_the_transcripts(
+def test_subtitles_without_sounds_are_the_transcripts(
     run_tercet: Run, recordings: Make, model: Any, say: Any, format_name: str
 ) -> None:
     recordings("dog.mp3")
     expected = render(say("dog"), format_name)
-    assert expected == run_tercet("listen", "dog.mp3", "-f", format_name).out
+    assert expected == run_tercet("listen", "dog.mp3", "-f", format_name, "--sounds", "off").out
     assert [ALL] == model.only
 
 

@@ -84,7 +84,7 @@ class Printed:
             self._next += 1
 
     def _print_waiting(self, index: int) -> None:
-        if len(self._inputs) > 1 and self._format == "txt":
+        if len(self._inputs) > 1 and self._format in ("txt", "timeline"):
             self._screen.note(f"==> {self._inputs[index].shown}")
         self._print(self._waiting.take(index))
         self._printed += 1

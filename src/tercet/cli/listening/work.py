@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tercet.cli.inputs import Input
 from tercet.cli.listening.results import Form, Result
@@ -20,7 +20,7 @@ Finished = tuple[int, Sequence[Result] | TercetError]
 class Work(ABC):
     """One run of one command. `begin` comes before anything is heard."""
 
-    form: ClassVar[Form]
+    form: Form
     model: "Model"
 
     def __init__(self, options: CommandOptions) -> None:

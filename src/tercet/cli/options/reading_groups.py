@@ -1,4 +1,4 @@
-"""Options of what is read besides text: which readings, and when a sound counts as an event."""
+"""Options of what is read besides text: which readings, when a sound counts, how captions tell of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from typing import Any
 
 from tercet.cli.options import values
 from tercet.cli.options.table import Options, valued
+from tercet.errors import OptionError
+from tercet.text.captions import SOUNDS_ALONE, WITH_SOUNDS
 
-READING, TAGS = "Readings", "Sound events"
+READING, TAGS, CAPTIONS = "Readings", "Sound events", "Captions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +72,36 @@ class TagOptions(Options):
             f"{name}_s" if name in in_seconds else name: getattr(self, name)
             for name in self.changed(TAGS)
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions(Options):
+    """Whether captions hold sounds, and what they are called there."""
+
+    sounds: str = valued(
+        CAPTIONS, "on", values.choice("on", "off", "only"), "on|off|only",
+        "Sounds in srt and vtt: beside the text, not at all, or alone (then in txt and tsv, too).",
+    )  # fmt: skip
+    sound_names: Mapping[str, str] | None = valued(
+        CAPTIONS, "None", values.or_none(values.words_by_name), "LIST",
+        "Words for sounds: Bark=woof,Music=song; Wind= leaves one out; None: the usual ones.",
+    )  # fmt: skip
+
+    @property
+    def asks_for_sounds(self) -> list[str]:
+        """The options here that need sounds to be heard."""
+        return [name for name in self.changed(CAPTIONS) if (name, self.sounds) != ("sounds", "off")]
+
+    def check(self) -> None:
+        """Captions without sounds have no names for them."""
+        super().check()
+        formats = getattr(self, "output_format", ())
+        told = set(SOUNDS_ALONE if self.sounds == "only" else (*WITH_SOUNDS, "timeline"))
+        name = "sounds only" if self.sounds == "only" else "sound_names"
+        if self.sounds == "off" and self.sound_names:
+            raise OptionError("--sound_names has no effect with --sounds off; drop one of them")
+        if (self.sounds == "only" or self.sound_names) and told.isdisjoint(formats):
+            raise OptionError(
+                f"--{name} has no effect on {', '.join(formats)}; "
+                f"choose --output_format {' or '.join(sorted(told))}"
+            )

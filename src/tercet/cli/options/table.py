@@ -76,7 +76,7 @@ def flags(options: type[Options]) -> dict[str, Flag]:
 def flag_table(options: type[Options], later: Mapping[str, LaterFlag]) -> FlagTable:
     """What the spelling of a command line depends on."""
     table = flags(options)
-    booleans = frozenset(name for name, flag in table.items() if flag.parse is values.boolean)
+    booleans = frozenset(name for name, flag in table.items() if flag.parse in values.SWITCHES)
     aliases = {alias: name for name, flag in table.items() for alias in flag.names}
     long_aliases = {alias.lstrip("-") for alias in aliases if alias.startswith("--")}
     return FlagTable(

@@ -109,6 +109,10 @@ class VadOptions(Options):
     """Where somebody is thought to speak."""
 
     vad_filter: bool = switch(VAD, "True", "Decode only windows in which somebody speaks.")
+    gate: bool | str = valued(
+        VAD, "False", values.switch_or_auto, "True|False|auto",
+        "Keep text only where tags, voices and the decoder agree on speech; auto: with a tag head.",
+    )  # fmt: skip
     # Defaults are those of audio/vad.py (a test holds them to it); only changes are passed on.
     vad_threshold: float = valued(
         VAD, "0.5", values.number(0, 1), "NUMBER", "Speech starts at this probability."
@@ -143,7 +147,11 @@ class VadOptions(Options):
 
     def vad_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Model.transcribe`."""
-        return {"vad_filter": self.vad_filter, "vad_parameters": self.vad_parameters or None}
+        return {
+            "vad_filter": self.vad_filter,
+            "vad_parameters": self.vad_parameters or None,
+            "gate": self.gate,
+        }
 
     def check(self) -> None:
         """A filter that is off has no settings."""

@@ -21,6 +21,17 @@ def boolean(text: str) -> bool:
     return word in _TRUE
 
 
+def switch_or_auto(text: str) -> bool | str:
+    """As `boolean`, or `auto`."""
+    try:
+        return "auto" if text.lower() == "auto" else boolean(text)
+    except ValueError:
+        raise ValueError("True, False or auto") from None
+
+
+SWITCHES = (boolean, switch_or_auto)  # what may be written without a value, or as --no-NAME
+
+
 def is_boolean_word(text: str) -> bool:
     """A separate word that is surely a boolean's value, and not the name of the next file."""
     return text.lower() in ("true", "false")
@@ -183,6 +194,24 @@ def per_label(
             raise ValueError(f"a number{_range(low, high)}, or NAME=NUMBER,NAME=NUMBER") from None
 
     return parse
+
+
+def words_by_name(text: str) -> dict[str, str]:
+    """`NAME=WORDS` for each of several sounds, with commas between them (or ; where words hold commas).
+
+    Words may be none; a name may hold commas.
+    """
+    if ";" in text:
+        pairs = [piece.partition("=") for piece in text.split(";") if piece.strip()]
+    else:
+        # A name may hold commas; words do not.
+        found = re.fullmatch(r"(?:[^=]+=[^=,]*(?:,|$))+", text)
+        pieces = re.findall(r"([^=]+)(=)([^=,]*)(?:,|$)", text) if found else []
+        pairs = [(name, sign, words) for name, sign, words in pieces]
+    names = {name.strip(" ,"): " ".join(words.split()) for name, sign, words in pairs if sign}
+    if len(names) < len(pairs) or not names or "" in names:
+        raise ValueError("NAME=WORDS,NAME=WORDS, each name once")
+    return names
 
 
 def channel(text: str) -> str | int:
