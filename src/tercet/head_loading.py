@@ -19,7 +19,7 @@ from tercet.engine.graph_coder import GraphCoder
 from tercet.engine.graph_tag_scorer import GraphTagScorer
 from tercet.engine.heads import Heads, OpenCodes, OpenTags
 from tercet.engine.protocol import Coder, OpenGraph, TagScorer
-from tercet.errors import HeadError
+from tercet.errors import HeadError, OptionError
 from tercet.hub.heads import heads_beside, load_head
 
 if TYPE_CHECKING:
@@ -34,6 +34,19 @@ class FoundHeads:
 
     tags: TagHead | None
     codes: Quantizer | None
+
+
+def check_head_names(**names: object) -> None:
+    """What is given as `tags=` and `tokens=` is a name, or nothing.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    for reading, name in names.items():
+        if name is not None and not isinstance(name, str | Path):
+            raise OptionError(
+                f"{reading} is {name!r}; give a head's file, a known name, or {NONE!r}"
+            )
 
 
 def find_heads(

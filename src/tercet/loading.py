@@ -9,7 +9,7 @@ from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.engine.choice import Choice, choose
 from tercet.engine.memory import check_fits, give_back_freed
 from tercet.engine.protocol import Decoder, Encoder, OpenGraph
-from tercet.head_loading import find_heads, open_heads
+from tercet.head_loading import check_head_names, find_heads, open_heads
 from tercet.hub import find_model, find_tokenizer
 from tercet.listener import Model
 from tercet.longform.settings import check_count
@@ -64,6 +64,7 @@ def load_model(
     check_count("batch_size", batch_size)
     if threads is not None:
         check_count("threads", threads)
+    check_head_names(tags=tags, tokens=tokens)
     checkpoint = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
     found = find_heads(checkpoint, str(name), tags, tokens, offline=offline)
     give_back_freed()

@@ -200,7 +200,7 @@ def test_a_terminal_sees_progress_and_stdout_does_not(start: Start) -> None:
 def test_one_terminal_for_both_shows_the_text_whole(start: Start) -> None:
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    process = start("listen", "a.mp3", stdout=theirs, stderr=theirs, env=env)
+    process = start("listen", "a.mp3", "-f", "txt", stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     shown = everything_shown(ours, process)
     os.close(ours)

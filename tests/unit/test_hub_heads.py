@@ -241,6 +241,12 @@ def test_a_file_says_its_own_licence_whatever_it_is_called(caches: Path) -> None
     assert licence_note(mit) is None
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/tags.pth", "x" * 5000, "a\0b"])
+def test_what_no_path_can_be_is_a_name_that_leads_nowhere(name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="no head is called"):
+        load_head(name)
+
+
 def test_the_warning_is_a_licence_warning_and_says_whether_there_was_one() -> None:
     with pytest.warns(LicenceWarning, match="ichigo-asr-2502-en: .* forbids commercial use"):
         assert warn_about_licence("ichigo-asr-2502-en")

@@ -37,6 +37,8 @@ SPOKEN = " Why should one not explore everything and study everything?"
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": None}, "batch_size is None"),
         ({"batch_size": True}, "batch_size is True"),
+        ({"tags": 5}, "tags is 5"),
+        ({"tokens": ["a.safetensors"]}, "tokens is ['a.safetensors']"),
     ],
 )
 def test_nonsense_is_refused_before_a_model_is_looked_for(options, message) -> None:

@@ -254,7 +254,7 @@ def _kind(stored: _Stored, wanted: _Mode | None) -> tuple[Layers, bool]:
         tail = "tr_H, H the number of its heads" if has_time else "mlp"
         raise HeadError(
             f"{stored.path}: the file does not say whether this head hears the last layer or the "
-            f"mean of all; give mode last_{tail}, or mean_{tail}"
+            f"mean of all; give mode last_{tail}, or mean_{tail} (tercet convert --head_mode)"
         )
     if wanted.layers not in ("last", "mean"):
         raise _misfit(stored, wanted)
@@ -272,7 +272,8 @@ def _heads(
             return _PUBLISHED_HEADS
         raise HeadError(
             f"{stored.path}: the file does not say how many heads its attention has; give mode "
-            f"wa_{'down_tr_D' if stored.has('down_layer.1.weight') else 'tr'}_H, H their number"
+            f"wa_{'down_tr_D' if stored.has('down_layer.1.weight') else 'tr'}_H, H their number "
+            "(tercet convert --head_mode)"
         )
     if len(wanted.heads) != 1 + (layers == "each"):
         raise _misfit(stored, wanted)

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -50,9 +50,13 @@ def parse_at_label(
         raise OptionError(f"top_k is {top_k!r}; give a whole number from 0 on")
     if not isinstance(p_threshold, Real) or isinstance(p_threshold, bool):
         raise OptionError(f"p_threshold is {p_threshold!r}; give a logit")
+    if not isinstance(result, Mapping) or not {"audio_tag", "at_time_res"} <= result.keys():
+        raise OptionError("result has no audio_tag and at_time_res; give what transcribe gave")
     logits = _as_array(result["audio_tag"])
     own_names = result.get("label_names")
-    names = _names(language, result["language"]) if own_names is None else tuple(own_names)
+    names = (
+        _names(language, result.get("language", "en")) if own_names is None else tuple(own_names)
+    )
     english = audioset_labels() if own_names is None else names
     # Differs from whisper-at: first the filter, then the highest of what is left.
     columns = _columns(include_class_list, english)
@@ -110,6 +114,8 @@ def _names(language: str, spoken: str) -> tuple[str, ...]:
 
 def _columns(wanted: Sequence[int | str], labels: Sequence[str]) -> np.ndarray:
     """The columns of classes, int64 [n]."""
+    if not isinstance(wanted, Iterable):
+        raise OptionError(f"include_class_list is {wanted!r}; give a list of classes")
     if wanted is ALL_CLASSES or list(wanted) == list(ALL_CLASSES):
         return np.arange(len(labels))
     return np.array(find_labels(wanted, labels) if len(wanted) else (), np.int64)

@@ -27,8 +27,8 @@ def grown(
 ) -> Quantizer:
     """A larger codebook whose new rows are noisy copies of the old ones, in their order, over and over.
 
-    Old codes keep their numbers; the mask becomes the last row. All rows have length 1. Everything but
-    the codebook stays as it was, and the result is meant to be trained further.
+    Old codes keep their numbers; the mask becomes the last row, and a new code takes its place. All rows have
+    length 1. Everything but the codebook stays as it was, and the result is meant to be trained further.
 
     Differs from Ichigo: there the mask is copied along with the codes (rows 512, 1025 and 1538 of 2049
     are masks that stand for sound), the new mask is a copy of some code (row 509), and the copies are
@@ -67,7 +67,10 @@ def grown(
         copies = _tiled(codes, size - len(mask), noise, random, first_noisy=not keep_rows)
         first_new = len(codes) if keep_rows else 0
         copies[first_new:] = _of_length_one(copies[first_new:])
-        return np.concatenate([copies, mask])
+        old, new = copies[: len(codes)], copies[len(codes) :]
+        # A new row where the mask was: codes behind it keep their numbers, too.
+        at = len(codes) if head.mask_code is None else head.mask_code
+        return np.concatenate([old[:at], new[:1], old[at:], new[1:], mask])
 
     mask_code = None if head.mask_code is None else size - 1
     return _changed(head, grow, mask_code=mask_code)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tercet.catalog import CATALOG, known_model
 from tercet.checkpoint.arrays import Arrays, Checkpoint
-from tercet.checkpoint.heads import Head, Quantizer, TagHead
+from tercet.checkpoint.heads import FRAMES_PER_TAP, Head, Quantizer, TagHead
 from tercet.checkpoint.native import NativeCheckpoint
 from tercet.convert.fingerprint import (
     Fingerprint,
@@ -38,11 +38,16 @@ def check_fits(head: Head, checkpoint: Checkpoint, *, model_name: str) -> None:
         model_name: What the user calls the model, for messages and for the comparison of names.
 
     Raises:
-        HeadError: the encoder has another shape.
+        HeadError: the encoder has another shape, or codes would not fit the cuts of long recordings.
         FingerprintError: it has the shape, and is another.
         CheckpointError: the head's fingerprint, or what the checkpoint says about its own, is damaged.
     """
     check_shape(head, checkpoint, model_name=model_name)
+    if isinstance(head, Quantizer) and FRAMES_PER_TAP % head.downsample:
+        raise HeadError(
+            f"{_label(head)} has a code for every {head.downsample} states; recordings are cut on a grid of "
+            f"{FRAMES_PER_TAP}, which that does not divide; give a head whose codes fit it (2: 25 a second)"
+        )
     if head.origin.encoder is not None:
         if not _is_of(head.origin.encoder, checkpoint, head):
             raise FingerprintError(_difference(head, model_name, "its weights are others"))

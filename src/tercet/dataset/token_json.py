@@ -35,7 +35,8 @@ def json_object(tokens: SpeechTokens, file: str | None = None) -> str:
 def json_lines(tokens: SpeechTokens, file: str | None = None) -> str:
     """One JSON object per window and line. Each says what is needed to read it, and how many there are."""
     value = tokens.to_json()
-    windows = value["windows"]
+    # Windows' starts are rounded; the first one's is all that a line says of the recording's.
+    windows = [{**value["windows"][0], "start_s": value["start_s"]}, *value["windows"][1:]]
     of_one_window = ("windows", "start_s", "bits_per_second")
     shared = {key: value[key] for key in value if key not in of_one_window}
     last = {} if file is None else {"file": file}

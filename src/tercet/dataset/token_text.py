@@ -14,6 +14,7 @@ from tercet.errors import TokensError
 _WORD = re.compile(
     r"\s*<\|(?:sound_(?P<code>[0-9]{1,9})|duration_(?P<times>[0-9]{1,2})|sound_(?P<mark>start|end))\|>"
 )
+_BEGUN = re.compile(r"\s*<(?:\|(?:[a-z]{1,8}(?:_[0-9a-z]{0,9}\|?)?)?)?")  # at a text's end
 _MOST_IDS = 1 << 24  # 186 h; durations could make a small text fill the memory
 _START = "<|sound_start|>"
 _END = "<|sound_end|>"
@@ -46,6 +47,11 @@ def parse_token_text(text: str, *, name: str) -> TokenText:
     text = text.removeprefix("\ufeff").rstrip()
     while place < len(text):
         found = _WORD.match(text, place)
+        if found is None and _BEGUN.fullmatch(text, place):
+            raise TokensError(
+                f"{name}: behind {reader.n_ids} ids comes {_excerpt(text, place)}, "
+                "a token without its end; the text is cut short"
+            )
         if found is None:
             raise TokensError(
                 f"{name}: behind {reader.n_ids} ids comes {_excerpt(text, place)}, "

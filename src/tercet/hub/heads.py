@@ -129,14 +129,13 @@ def licence_note(subject: "str | Path | Head") -> str | None:
         label = subject.origin.name or str(subject.arrays.path)
         return _note(label, subject.origin.licence)
     text = str(subject)
-    path = Path(text).expanduser()
-    if path.is_file():
+    if (path := _existing_file(text)) is not None:
         from tercet.checkpoint.head_file import read_origin
 
         origin = read_origin(path)
         if origin is not None and origin.licence:
             return _note(text, origin.licence)
-    known = known_head(text) or known_head(path.name)
+    known = known_head(text) or known_head(Path(text).name)
     return None if known is None else _note(text, known.licence)
 
 
@@ -155,6 +154,15 @@ def _note(label: str, licence: str) -> str | None:
     if not is_non_commercial(licence):
         return None
     return f"{label}: these weights are under {licence}, which forbids commercial use"
+
+
+def _existing_file(text: str) -> Path | None:
+    """The file that `text` is the path of; None for a name, and for what no path can be."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long for a path, no such user
+        return None
 
 
 def _as_file(name: str | Path) -> Path | None:

@@ -5,8 +5,10 @@ from itertools import islice
 
 import numpy as np
 
+from tercet.audio.vad import VadOptions
 from tercet.decoding.fallback import Outcome, decode_with_fallback
 from tercet.engine.protocol import Projections
+from tercet.errors import Cancelled, OptionError
 from tercet.longform.instruments import Instruments
 from tercet.longform.settings import ListenSettings
 from tercet.readings.codes import Codebook, timed_groups
@@ -22,7 +24,10 @@ def detokenize(instruments: Instruments, codes: object, settings: ListenSettings
     Raises:
         HeadError: the model has no quantizer.
         TokensError: the codes cannot be used.
+        OptionError: an option is about sound, of which there is none.
+        Cancelled: `should_cancel` said so.
     """
+    _check_settings(settings)
     head = instruments.codes.head
     groups = timed_groups(codes, head=Codebook.of(head, instruments.codes.codebook))
     segments: list[Segment] = []
@@ -31,6 +36,8 @@ def detokenize(instruments: Instruments, codes: object, settings: ListenSettings
     end_s = 0.0
     waiting = iter(groups)
     while batch := list(islice(waiting, settings.batch_size)):
+        if settings.should_cancel is not None and settings.should_cancel():
+            raise Cancelled("cancelled by the caller")
         outcomes = _decode(instruments, [ids for _, ids in batch], settings, language)
         for (start_s, ids), outcome in zip(batch, outcomes, strict=True):
             if language is None:
@@ -51,6 +58,20 @@ def detokenize(instruments: Instruments, codes: object, settings: ListenSettings
         channel=None,
         windows=windows,
     )
+
+
+def _check_settings(settings: ListenSettings) -> None:
+    """Options that choose what of the sound is heard would have no effect on codes."""
+    asked = {
+        "sampling_rate": settings.sampling_rate is not None,
+        "channel": settings.channel != "mean",
+        "mel_floor": settings.mel_floor != "window",
+        "vad_filter": settings.vad is None,
+        "vad_parameters": settings.vad not in (None, VadOptions()),
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise OptionError(f"{name} is about sound, and codes are given here; leave it out")
 
 
 def _decode(

@@ -53,10 +53,12 @@ def tag_as_whisper_at(
     Raises:
         HeadError, AudioError, OptionError, Cancelled: as `Model.tag`.
     """
+    _check_callbacks(given)
     options = {name: given[name] for name in TAG_OPTIONS & given.keys()}
     if options["window_s"] is not None or options["hop_s"] is not None:
         raise OptionError("match 'whisper-at' has windows side by side; give at_time_res instead")
-    options["at_time_res"] = options["at_time_res"] or _DEFAULT_RESOLUTION_S
+    if options["at_time_res"] is None:
+        options["at_time_res"] = _DEFAULT_RESOLUTION_S
     reading = tag_reading(instruments.tags.head, **options, zero_padded=True)
     results = [
         _tag(instruments, recording, reading, channel, given)
@@ -76,6 +78,7 @@ def tokenize_as_ichigo(
     Raises:
         HeadError, AudioError, OptionError: as `Model.tokenize`.
     """
+    _check_callbacks(given)
     results = []
     for channel, recording in _recordings(audio, given):
         _check_cancel(given)
@@ -134,6 +137,12 @@ def _tag(
     tracker = reading.tracker()
     events = [*tracker.push(whole.scores), *tracker.finish(duration_s)]
     return reading.result(whole, events, duration_s=duration_s, channel=channel)
+
+
+def _check_callbacks(given: Mapping[str, Any]) -> None:
+    for name in ("on_progress", "should_cancel"):
+        if given[name] is not None and not callable(given[name]):
+            raise OptionError(f"{name} is {given[name]!r}; give a function, or None")
 
 
 def _check_cancel(given: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Which readings share an encoder pass. Nothing is encoded here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tercet.audio.convention import InputConvention
@@ -42,9 +42,12 @@ def readings_of(only: str | Sequence[str] | None, available: Sequence[str]) -> t
     """
     if only is None:
         return tuple(reading for reading in READINGS if reading in available)
-    names = tuple(only.split(",")) if isinstance(only, str) else tuple(only)
-    wanted = {name.strip() if isinstance(name, str) else name for name in names}
-    unknown = [name for name in wanted if name not in READINGS]
-    if unknown or not wanted:
+    names: Sequence[object] = ()
+    if isinstance(only, str):
+        names = [name.strip() for name in only.split(",")]
+    elif isinstance(only, Iterable):
+        names = [name.strip() if isinstance(name, str) else name for name in only]
+    unknown = [name for name in names if name not in READINGS]
+    if unknown or not names:
         raise OptionError(f"only is {only!r}; give one or several of {', '.join(READINGS)}")
-    return tuple(reading for reading in READINGS if reading in wanted)
+    return tuple(reading for reading in READINGS if reading in names)

@@ -70,7 +70,7 @@ def tag_reading(
         LabelError: the head knows no such label.
         LanguageError: there are no display names in this language.
     """
-    label_language = label_language or "en"
+    label_language = "en" if label_language is None else label_language
     audioset_labels(label_language)  # refuses a language without names
     names = labels_of(head.labels)
     given = {"min_duration_s": min_duration_s, "min_gap_s": min_gap_s}

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 
 from tercet.checkpoint.heads import STATES_PER_WINDOW, Quantizer
-from tercet.dataset.token_json import tokens_from_json
+from tercet.dataset.token_json import load_json, tokens_from_json
 from tercet.dataset.token_text import parse_token_text
 from tercet.dataset.token_windows import check_range, from_groups, in_levels
 from tercet.errors import TokensError
@@ -166,14 +166,16 @@ def timed_groups(
     to the last code. And a mask code among others is decoded as any code, nothing behind it is cut off.
 
     Args:
-        codes: `SpeechTokens`, a dictionary as its `to_json` gives, the text form, or integers: a list, a
-            NumPy array or a torch tensor [n], [1, n], [n, depth] or [1, n, depth].
+        codes: `SpeechTokens`, a dictionary as its `to_json` gives or the JSON of one, the text form, or
+            integers: a list, a NumPy array or a torch tensor [n], [1, n], [n, depth] or [1, n, depth].
         head: What the quantizer takes.
         name: For messages.
 
     Raises:
         TokensError: another codebook, an id out of range, another shape, a damaged text.
     """
+    if isinstance(codes, str) and codes.lstrip().startswith("{"):
+        codes = _one_object(codes, name)
     if isinstance(codes, Mapping):
         codes = tokens_from_json(cast(Mapping[str, Any], codes), name=name, depth=head.depth)
     start_s = 0.0
@@ -202,6 +204,14 @@ def timed_groups(
         (start_s + place / head.rate_hz, piece)
         for place, piece in zip(places, pieces, strict=False)  # the last place is the end
     ]
+
+
+def _one_object(text: str, name: str) -> Mapping[str, Any]:
+    """What a JSON text says of one recording."""
+    values = load_json(text, name)
+    if len(values) > 1 or not isinstance(values[0], Mapping):
+        raise TokensError(f"{name}: holds {len(values)} JSON values; give them one by one")
+    return values[0]
 
 
 class _Tensor(Protocol):

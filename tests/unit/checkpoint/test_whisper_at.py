@@ -126,7 +126,7 @@ def test_the_package_calls_lw_tl(saved):
 )
 def test_a_head_that_names_and_shapes_do_not_tell_is_asked_for(saved, mode, words):
     path = saved(weights_of(mode))
-    with pytest.raises(HeadError, match=words):
+    with pytest.raises(HeadError, match=rf"{words}.*\(tercet convert --head_mode\)"):
         open_whisper_at(path)
 
 

@@ -83,10 +83,19 @@ def test_a_head_of_its_own_labels_has_its_own_names():
     assert [("Hum", pytest.approx(0.1))] == tags(own, include_class_list=["Hum"])[0]
 
 
-@pytest.mark.parametrize("options", [{"top_k": -1}, {"top_k": 1.5}, {"p_threshold": "high"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"top_k": -1}, {"top_k": 1.5}, {"p_threshold": "high"}, {"include_class_list": 16}],
+)
 def test_nonsense_is_refused(options):
     with pytest.raises(OptionError, match=next(iter(options))):
         parse_at_label(result(), **options)
+
+
+@pytest.mark.parametrize("given", [{}, {"text": "hi", "segments": []}, None, "text"])
+def test_what_is_no_result_is_refused(given):
+    with pytest.raises(OptionError, match="give what transcribe gave"):
+        parse_at_label(given)
 
 
 @pytest.mark.parametrize("wanted", [[527], [-1], ["Laughterr"]])

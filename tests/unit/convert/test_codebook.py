@@ -91,11 +91,15 @@ def test_under_match_the_mask_is_copied_among_the_codes_and_lost():
         assert np.abs(lengths - 1).max() > 1e-3  # nobody made them 1 again
 
 
-def test_a_mask_in_the_middle_becomes_the_last_row():
+def test_a_mask_in_the_middle_becomes_the_last_row_and_a_new_code_takes_its_place():
     small = head_of(17, 5)
     large = grown(small, 33)
-    codes = [*range(5), *range(6, 17)]
-    assert ([*codes, *codes, 5], 32) == (sources(large, small), large.mask_code)
+    check_head(large)
+    behind = [*range(6, 17)]
+    expected = [*range(5), 0, *behind, *range(1, 5), *behind, 5]
+    assert (expected, 32) == (sources(large, small), large.mask_code)
+    old = [*range(5), *behind]
+    np.testing.assert_array_equal(rows_of(small)[old], rows_of(large)[old])
 
 
 def test_without_a_mask_all_rows_are_codes():

@@ -148,6 +148,13 @@ def test_a_quantizer_needs_its_number_of_states(floats):
     )
 
 
+@pytest.mark.parametrize("downsample", [3, 50])
+def test_codes_that_do_not_fit_the_grid_of_cuts_are_refused_at_once(floats, downsample):
+    said = refused(replace(quantizer(), downsample=downsample), floats, HeadError)
+    assert f"codes.safetensors has a code for every {downsample} states" in said
+    check_fits(replace(quantizer(), downsample=4), floats, model_name="base")
+
+
 def test_the_vocabulary_does_not_matter(random_checkpoint):
     for vocab_size in (51864, 51866):
         geometry = replace(GEOMETRY, vocab_size=vocab_size)

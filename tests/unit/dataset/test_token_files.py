@@ -61,6 +61,7 @@ def test_a_text_of_several_levels_is_read_when_their_number_is_given(tokens, wri
         ([[5, 6], [7, 8]], {"window_starts": (0, 1)}),
         ([], {"duration_s": 0.03}),
         ([1], {"mask_code": None, "codebook": "", "rate_hz": 12.5}),
+        ([1], {"start_s": 1.1015625}),
     ],
 )
 def test_json_keeps_everything(tokens, fields, written, format_name, ids, more):

@@ -76,6 +76,15 @@ def test_a_text_that_is_none_is_refused_and_the_place_named(text, said):
     assert said in fault(text)
 
 
+def test_a_text_that_is_cut_anywhere_says_so():
+    text = "<|sound_start|><|sound_0001|><|sound_0017|><|sound_end|><|sound_start|><|sound_2048|>"
+    whole = text.index("<|sound_end|>") + len("<|sound_end|>")
+    for end in range(1, len(text) + 1):
+        if end != whole:
+            with pytest.raises(TokensError, match="cut short"):
+                parse_token_text(text[:end], name="talk.txt")
+
+
 def test_a_small_text_cannot_fill_the_memory_with_durations(monkeypatch):
     monkeypatch.setattr("tercet.dataset.token_text._MOST_IDS", 100)
     text = "<|duration_99|><|sound_0001|>"

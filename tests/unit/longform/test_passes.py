@@ -43,7 +43,9 @@ def test_readings_come_in_their_own_order(only, expected) -> None:
     assert expected == readings_of(only, ("text", "tokens"))
 
 
-@pytest.mark.parametrize("only", ["", "words", [], ["text", "speech"], [None], "text,,tags"])
+@pytest.mark.parametrize(
+    "only", ["", "words", [], ["text", "speech"], [None], "text,,tags", 3, [["text"]]]
+)
 def test_a_reading_that_nobody_knows_is_refused(only) -> None:
     with pytest.raises(OptionError, match="text, tags, tokens"):
         readings_of(only, ALL)

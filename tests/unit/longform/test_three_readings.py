@@ -1,5 +1,6 @@
 """Text, tags and tokens from one pass: how often the encoder runs, and on whose clock the results lie."""
 
+import json
 import tracemalloc
 
 import numpy as np
@@ -159,13 +160,41 @@ def test_codes_become_text_again_window_by_window(fake, paused) -> None:
     assert "en" == text.language
 
 
-@pytest.mark.parametrize("form", ["text", "json", "list"])
+@pytest.mark.parametrize("form", ["text", "json", "json text", "list"])
 def test_codes_are_understood_in_every_form(fake, noise, form) -> None:
     everything = fake(**ALL)
     tokens = everything.model.tokenize(noise(3))
-    given = {"text": str(tokens), "json": tokens.to_json(), "list": tokens.ids.tolist()}[form]
+    given = {
+        "text": str(tokens),
+        "json": tokens.to_json(),
+        "json text": json.dumps(tokens.to_json(), indent=1),
+        "list": tokens.ids.tolist(),
+    }[form]
     expected = everything.model.detokenize(tokens, language="en").text
     assert expected == everything.model.detokenize(given, language="en").text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"channel": "each"},
+        {"sampling_rate": 8000},
+        {"mel_floor": "file"},
+        {"vad_filter": False},
+        {"vad_parameters": {"threshold": 0.7}},
+    ],
+)
+def test_options_about_sound_are_refused_where_codes_are_given(fake, options) -> None:
+    (name,) = options
+    with pytest.raises(tercet.OptionError, match=f"{name} is about sound"):
+        fake(**ALL).model.detokenize([1, 2], **options)
+
+
+def test_reading_codes_can_be_cancelled(fake) -> None:
+    everything = fake(**ALL)
+    with pytest.raises(tercet.Cancelled):
+        everything.model.detokenize([1, 2], should_cancel=lambda: True)
+    assert [] == everything.coder.decoded
 
 
 def test_match_lets_the_mask_be_chosen(fake, noise) -> None:
@@ -224,9 +253,14 @@ def test_a_model_says_what_it_can_read(fake) -> None:
         ("tag", {"window_s": 2.0, "hop_s": 1.2}),
         ("tag", {"labels": "Luod"}),
         ("tag", {"label_language": "tlh"}),
+        ("tag", {"label_language": ""}),
         ("tag", {"threshold": 2.0}),
         ("tag", {"top_k": 0}),
         ("tag", {"match": "whisper-at", "window_s": 2.0}),
+        ("tag", {"match": "whisper-at", "at_time_res": 0}),
+        ("tag", {"match": "whisper-at", "on_progress": 3}),
+        ("tokenize", {"match": "ichigo", "should_cancel": "yes"}),
+        ("listen", {"only": 3}),
     ],
 )
 def test_nonsense_is_refused_before_audio_is_opened(fake, call, options) -> None:

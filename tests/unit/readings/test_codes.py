@@ -1,5 +1,6 @@
 """Codes of windows become speech tokens, and anything that holds speech tokens becomes windows again."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -148,7 +149,8 @@ def test_no_parts_are_no_whole():
 def test_tokens_their_json_and_their_text_give_the_same_windows():
     source = tokens((6400, [1] * 10), (12800, [2, 2048]))
     expected = [[1] * 10, [2, 2048]]
-    for codes in (source, source.to_json(), str(source), {"tokens": str(source)}):
+    as_json = source.to_json()
+    for codes in (source, as_json, json.dumps(as_json), str(source), {"tokens": str(source)}):
         assert expected == lists(groups_of(codes, head=BOOK))
     assert [0.4, 0.8] == [start_s for start_s, _ in timed_groups(source, head=BOOK)]
     assert [0.0, 0.4] == [start_s for start_s, _ in timed_groups(str(source), head=BOOK)]
@@ -235,6 +237,10 @@ def test_an_id_out_of_range_is_named_in_every_form():
         ("hello", "behind 0 ids comes 'hello'"),
         ("<|sound_start|><|sound_0001|>", "cut short"),
         ({"text": "hi"}, "holds no speech tokens"),
+        ('{"text": "hi"}', "holds no speech tokens"),
+        ('{"windows": [', "not readable as JSON"),
+        ('{"a": 1} {"a": 2}', "holds 2 JSON values"),
+        ('{"a": 1} 7', "holds 2 JSON values"),
     ],
 )
 def test_what_holds_no_ids_is_refused(codes, said):
