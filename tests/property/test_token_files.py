@@ -1,5 +1,7 @@
 """Speech tokens survive every file format; a damaged file is refused, or says something valid."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +106,7 @@ def check_damaged(path: Path) -> None:
         assert "" != render_tokens(found, "json")
 
 
-@pytest.mark.parametrize("format_name", ["txt", "json", "jsonl", "parquet"])
+@pytest.mark.parametrize("format_name", ["txt", "json", "jsonl"])
 @RELAXED
 @given(tokens=speech_tokens(), data=st.data())
 def test_a_damaged_file_is_refused_or_valid(tmp_path, format_name, tokens, data):
@@ -120,8 +122,45 @@ def test_a_damaged_file_is_refused_or_valid(tmp_path, format_name, tokens, data)
 
 
 @RELAXED
-@given(content=st.binary(max_size=60), suffix=st.sampled_from(["txt", "json", "jsonl", "parquet"]))
+@given(content=st.binary(max_size=60), suffix=st.sampled_from(["txt", "json", "jsonl"]))
 def test_any_bytes_are_refused_or_valid(tmp_path, content, suffix):
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(content)
     check_damaged(path)
+
+
+READ_DAMAGED = """
+import pathlib, random, sys
+from tercet.dataset.token_files import read_tokens
+from tercet.errors import TokensError
+
+path, whole = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]).read_bytes()
+chance = random.Random(7)
+for _ in range(200):
+    content = bytearray(whole)
+    place = chance.randrange(len(content))
+    if chance.random() < 0.5:
+        content = content[:place]
+    else:
+        content[place] ^= chance.randrange(1, 256)
+    path.write_bytes(content)
+    try:
+        for _, found in read_tokens(path):
+            assert ((0 <= found.ids) & (found.ids < found.codebook_size)).all()
+            assert len(found) == sum(len(ids) for _, ids in found.windows)
+    except TokensError as error:
+        assert str(error).startswith(str(path)) and "\\n" not in str(error), error
+print("read")
+"""
+
+
+def test_a_damaged_table_is_refused_or_valid(tmp_path):
+    """In a process of its own: Arrow's reader is C++, and what damage does to it must not stay."""
+    ids = np.arange(40, dtype=np.int32) % 9
+    tokens = SpeechTokens(
+        ids=ids, codebook_size=9, codebook="0123456789abcdef", duration_s=1.6, window_starts=(0, 30)
+    )
+    whole = write(tmp_path, tokens, "parquet")
+    command = [sys.executable, "-c", READ_DAMAGED, str(tmp_path / "b.parquet"), str(whole)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (0, "read\n", "") == (run.returncode, run.stdout, run.stderr)

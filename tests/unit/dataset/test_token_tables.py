@@ -302,22 +302,34 @@ def test_a_name_that_is_no_utf_8_is_refused(tmp_path):
         finished_ids(tmp_path)
 
 
-def test_a_flipped_byte_never_becomes_another_code(tokens, fields, tmp_path):
-    source = tokens(np.random.default_rng(3).integers(0, 2561, 400))
+READ_FLIPPED = """
+import pathlib, sys
+from tercet.dataset.token_tables import read_table
+from tercet.errors import TokensError
+
+path = pathlib.Path(sys.argv[1])
+content, refused = path.read_bytes(), 0
+((_, whole),) = read_table(path)
+for place in range(4, len(content) // 2, 7):
+    path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    try:
+        found = [one.ids.tolist() for _, one in read_table(path)]
+    except TokensError:
+        refused += 1
+    else:
+        assert [whole.ids.tolist()] == found, place
+assert refused > 50, refused
+print("read")
+"""
+
+
+def test_a_flipped_byte_never_becomes_another_code(tokens, tmp_path):
+    """In a process of its own: what damage does to Arrow's reader, which is C++, must not stay."""
     with TokenTableWriter(tmp_path) as writer:
-        writer.add("a", source)
-    path = tmp_path / "codes-00000.parquet"
-    content = path.read_bytes()
-    refused = 0
-    for place in range(4, len(content) // 2, 7):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
-        try:
-            found = [fields(one)["ids"] for _, one in read_table(path)]
-        except TokensError:
-            refused += 1
-        else:
-            assert [source.ids.tolist()] == found
-    assert refused > 50
+        writer.add("a", tokens(np.random.default_rng(3).integers(0, 2561, 400)))
+    command = [sys.executable, "-c", READ_FLIPPED, str(tmp_path / "codes-00000.parquet")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (0, "read\n", "") == (run.returncode, run.stdout, run.stderr)
 
 
 def test_another_table_is_named(tmp_path):
