@@ -12,7 +12,7 @@ demo: python
 	.venv-demo/bin/tercet listen $(RECORDING)
 
 test: $(READY)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	.venv/bin/ruff check
