@@ -87,7 +87,7 @@ def find_heads(
 
 
 def open_heads(found: FoundHeads, choice: Choice, threads: int | None) -> Heads:
-    """Open heads on the engine that computes what runs once per window.
+    """Open heads: in torch beside its encoder, else in ONNX Runtime (beside OpenVINO's encoder, too).
 
     Raises:
         EngineError: the engine refused one.

@@ -5,6 +5,7 @@ What is allowed is checked here, before any audio is opened; the loop itself is 
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Number
 from typing import Any
 
 from tercet.audio.convention import MelFloor
@@ -13,7 +14,7 @@ from tercet.checkpoint.geometry import Geometry
 from tercet.engine.heads import Heads
 from tercet.engine.protocol import Decoder, Encoder
 from tercet.errors import OptionError, TercetError
-from tercet.longform.beginning import begin, settings_of, split_options
+from tercet.longform.beginning import TEXT_OPTIONS, begin, settings_of, split_options
 from tercet.longform.detokenizing import detokenize
 from tercet.longform.gathering import Heard, Wanted, gather, parts_of, transcripts
 from tercet.longform.instruments import Instruments
@@ -334,7 +335,8 @@ class Model:
     ) -> tuple[Iterator[Piece], Wanted]:
         of_tags, rest = split_options(options)
         settings = settings_of(self._instruments, self._with_defaults(rest), is_live=is_live)
-        return begin(self._instruments, sources, only, settings, of_tags)
+        of_text = [name for name in TEXT_OPTIONS if name in rest and _is_changed(name, rest[name])]
+        return begin(self._instruments, sources, only, settings, of_tags, of_text)
 
     def _with_defaults(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """The options of `transcribe`; those that are not given have its defaults.
@@ -348,6 +350,15 @@ class Model:
 
 
 _SIGNATURE = inspect.signature(Model.transcribe)
+
+
+def _is_changed(name: str, value: object) -> bool:
+    """Whether an option of `transcribe` differs from its default. Arrays, which know no answer to ==, do."""
+    default = _SIGNATURE.parameters[name].default
+    is_comparable = any(
+        isinstance(value, kind) and isinstance(default, kind) for kind in (str, tuple, Number)
+    )
+    return value is not default and not (is_comparable and value == default)
 
 
 def _the_one(outcomes: Iterator[tuple[int, Any]]) -> Any:

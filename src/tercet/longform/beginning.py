@@ -26,6 +26,22 @@ from tercet.longform.settings import (
 from tercet.longform.tag_options import TAG_OPTIONS, TagReading, tag_reading
 from tercet.text.labels import labels_of
 
+# Options of `Model.transcribe` that change nothing where no text is read.
+TEXT_OPTIONS = (
+    "language",
+    "task",
+    "temperature",
+    "compression_ratio_threshold",
+    "logprob_threshold",
+    "no_speech_threshold",
+    "suppress_tokens",
+    "suppress_blank",
+    "without_timestamps",
+    "max_initial_timestamp",
+    "seed",
+    "mel_floor",
+)
+
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of tags, and all others."""
@@ -39,8 +55,11 @@ def begin(
     only: str | Sequence[str] | None,
     settings: ListenSettings,
     of_tags: Mapping[str, Any],
+    of_text: Sequence[str] = (),
 ) -> tuple[Iterator[Piece], Wanted]:
     """The loop over some sources, and what is to be made of its pieces.
+
+    `of_text` names the options about text (`TEXT_OPTIONS`) that were changed.
 
     Raises:
         HeadError: the instruments lack a reading that was asked for.
@@ -52,6 +71,8 @@ def begin(
     codes: OpenCodes | None = None
     if TEXT in readings:
         conventions[TEXT] = SHARED_FILE_FLOOR if settings.mel_floor == "file" else SHARED
+    elif of_text:
+        raise OptionError(f"{of_text[0]} is about text, which is not wanted here; leave it out")
     if TAGS in readings:
         head = instruments.tags.head
         conventions[TAGS] = head.convention

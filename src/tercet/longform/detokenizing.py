@@ -38,7 +38,7 @@ def detokenize(instruments: Instruments, codes: object, settings: ListenSettings
     while batch := list(islice(waiting, settings.batch_size)):
         if settings.should_cancel is not None and settings.should_cancel():
             raise Cancelled("cancelled by the caller")
-        outcomes = _decode(instruments, [ids for _, ids in batch], settings, language)
+        outcomes = _decode(instruments, [ids for _, ids in batch], settings, language, len(windows))
         for (start_s, ids), outcome in zip(batch, outcomes, strict=True):
             if language is None:
                 language = outcome.decoded.language
@@ -79,6 +79,7 @@ def _decode(
     groups: Sequence[np.ndarray],
     settings: ListenSettings,
     language: str | None,
+    n_before: int,
 ) -> Sequence[Outcome]:
     coder = instruments.codes.coder
     states = [coder.decode(ids) for ids in groups]
@@ -90,7 +91,9 @@ def _decode(
         settings.policy,
         languages=[language] * len(groups),
         leaders=[0] * len(groups),  # one recording has one language: the first window's
-        row_keys=range(len(groups)),
+        row_keys=range(
+            n_before, n_before + len(groups)
+        ),  # the recording's windows, not the batch's
         seed=settings.seed,
     )
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from tercet.cli.detokenize import DetokenizeOptions, Detokenizing
+from tercet.cli.inputs import Input
 from tercet.dataset.token_files import render_tokens
 from tercet.errors import HeadError, TokensError
+from tercet.results import Progress
 
 Run = Callable[..., Any]
 Make = Callable[..., Path]
@@ -178,6 +181,22 @@ def test_a_model_without_a_quantizer_is_a_usage_error(
     monkeypatch.setattr(fake_model, "detokenize", refuse)
     ran = run_tercet("detokenize", *files)
     assert (2, "tercet: base has no quantizer; give one with tokens=\n") == (ran.code, ran.err)
+
+
+def test_progress_is_each_files_own_and_adds_up_over_its_recordings(
+    recordings: Make, codes: Any, fake_model: Any
+) -> None:
+    folder = recordings()
+    rows = [render_tokens(codes(65), "json", file=name) for name in ("a", "b")]
+    (folder / "two.jsonl").write_text("\n".join(rows))
+    (folder / "one.json").write_text(render_tokens(codes(66), "json"))
+    options = DetokenizeOptions(files=("two.jsonl", "one.json"))
+    work = Detokenizing(options)
+    work.begin(fake_model)
+    told: list[Progress] = []
+    inputs = [Input(str(folder / name), None) for name in options.files]
+    assert [0, 1] == [index for index, _ in work.many(inputs, told.append)]
+    assert [(0, 42.0), (0, 84.0), (1, 42.0)] == [(at.source_index, at.done_s) for at in told]
 
 
 @pytest.mark.parametrize("files", [["dog.txt"], ["dog.txt", "cat.txt"]])

@@ -164,6 +164,9 @@ def test_windows_that_are_missing_are_noticed(tokens, written):
     )
     assert "line 1: is window 2 of 3, but 0" in fault(written("b.jsonl", "\n".join(lines[1:])))
     assert "line 2: is window 3 of 3, but 1" in fault(written("c.jsonl", "\n".join(lines[::2])))
+    other = render_tokens(tokens([7, 8, 9], window_starts=(0, 1, 2)), "jsonl", file="b.mp3")
+    mixed = [lines[0], other.splitlines()[1], lines[2]]
+    assert "line 2: is window 2 of 3" in fault(written("d.jsonl", "\n".join(mixed)))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 
 import tercet
 from tercet.audio.convention import ICHIGO
+from tercet.decoding.fallback import decode_with_fallback
+from tercet.listener import FALLBACK_TEMPERATURES
 
 ALL = {"tags": {}, "tokens": {}}
 PLAIN = {"vad_filter": False, "language": "en"}
@@ -90,6 +92,19 @@ def test_frames_cover_the_recording_on_its_clock(fake, paused) -> None:
     silent = (silent >= 24.4) & (silent < 27.2)
     assert tags.frames[silent].max() < 0.2
     assert tags.frames[:50].min() > 0.9
+
+
+def test_windows_of_the_head_reach_across_every_border_of_the_encoders(fake, noise) -> None:
+    gains = np.random.default_rng(1).uniform(0.4, 1, 175).astype(np.float32)  # of taps; no pause
+    sound = noise(70) * np.repeat(gains, 6400)
+    everything = fake(tags={"window_frames": 5}, tokens={})
+    heard = everything.model.listen(sound, **PLAIN)
+    assert ["seam", "seam", "end"] == [window.cut for window in heard.transcript.windows]
+    taps = everything.model.tag(sound, at_time_res=0.4).logits[:, 0]  # a window's is its loudest's
+    windows = [taps[max(0, end - 5) : end].max() for end in range(1, 175 + 5)]
+    windows = 1 / (1 + np.exp(-np.array(windows)))
+    expected = [windows[frame : frame + 5].mean() for frame in range(175)]
+    np.testing.assert_allclose(expected, heard.tags.frames[:, 0], atol=1e-5)
 
 
 def test_a_loud_stretch_is_one_event_from_its_onset_to_its_offset(fake) -> None:
@@ -190,6 +205,26 @@ def test_options_about_sound_are_refused_where_codes_are_given(fake, options) ->
         fake(**ALL).model.detokenize([1, 2], **options)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_a_windows_chances_and_language_do_not_depend_on_the_batch(
+    fake, monkeypatch, batch_size
+) -> None:
+    keys, languages = [], []
+
+    def decode(*given, **options):
+        keys.extend(options["row_keys"])
+        outcomes = decode_with_fallback(*given, **options)
+        languages.extend(outcome.decoded.language for outcome in outcomes)
+        return outcomes
+
+    monkeypatch.setattr("tercet.longform.detokenizing.decode_with_fallback", decode)
+    everything = fake(**ALL)
+    everything.decoder.languages = {301: "fr", 302: "en"}
+    codes = [1] * 750 + [2] * 750 + [3] * 750
+    assert "fr" == everything.model.detokenize(codes, batch_size=batch_size).language
+    assert ([0, 1, 2], ["fr"] * 3) == (keys, languages)
+
+
 def test_reading_codes_can_be_cancelled(fake) -> None:
     everything = fake(**ALL)
     with pytest.raises(tercet.Cancelled):
@@ -246,6 +281,9 @@ def test_a_model_says_what_it_can_read(fake) -> None:
     [
         ("listen", {"only": "words"}),
         ("listen", {"only": "text", "labels": "Loud"}),
+        ("listen", {"only": "tags", "language": "de"}),
+        ("listen", {"only": "tags,tokens", "temperature": 0.0}),
+        ("stream", {"only": "tokens", "mel_floor": "file"}),
         ("tag", {"match": "ichigo"}),
         ("tokenize", {"match": "whisper-at"}),
         ("tag", {"at_time_res": 1.0}),
@@ -267,6 +305,11 @@ def test_nonsense_is_refused_before_audio_is_opened(fake, call, options) -> None
     with pytest.raises(tercet.OptionError) as raised:
         getattr(fake(**ALL).model, call)("no-such-file.wav", **options)
     assert "\n" not in str(raised.value)
+
+
+def test_options_about_text_at_their_defaults_are_let_through(fake, noise) -> None:
+    defaults = {"language": None, "task": "transcribe", "temperature": FALLBACK_TEMPERATURES}
+    assert 3 == fake(**ALL).model.listen(noise(3), only="tags", **defaults).duration_s
 
 
 def test_a_file_that_can_be_read_once_is_heard_in_one_pass(fake, noise) -> None:

@@ -257,6 +257,7 @@ def test_tokens_of_another_codebook_are_refused_and_both_named():
     said = fault(tokens((0, [1]), codebook="ffff", codebook_size=513))
     assert "made with codebook ffff (513 codes)" in said
     assert "this model has codebook 0123456789abcdef (2561 codes)" in said
+    assert "codebook ffff (2561 codes)" in fault(tokens((0, [1]), codebook="ffff"))
     assert "513 codes" in fault(tokens((0, [1]), codebook="", codebook_size=513))
     assert "3 levels" in fault(tokens((0, [[1, 2, 3]])))
 

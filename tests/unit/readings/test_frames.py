@@ -67,6 +67,20 @@ def test_a_frame_has_the_mean_of_the_windows_that_hear_it():
     assert rows.logits is None
 
 
+@pytest.mark.parametrize(("window", "hop"), [(1, 1), (5, 1), (9, 3), (25, 5), (6, 6)])
+def test_the_mean_is_over_all_windows_of_a_frame_however_many(window, hop):
+    taps = numbered(31)
+    expected = []
+    for frame in range(31):
+        ends = range((frame // hop + 1) * hop, frame // hop * hop + window + 1, hop)
+        spans = [(max(0, end - window), min(31, end)) for end in ends]
+        expected.append(
+            np.mean([sigmoid(taps[:, a:b].mean(axis=(0, 1))) for a, b in spans], axis=0)
+        )
+    rows = all_rows(frame_scores(MeanScorer(), window, hop), taps, push=7)
+    np.testing.assert_allclose(expected, rows.scores, atol=1e-6)
+
+
 @pytest.mark.parametrize(("window", "hop"), [(1, 1), (5, 1), (6, 2), (25, 5), (25, 25), (4, 4)])
 @pytest.mark.parametrize("n", [1, 2, 24, 25, 26, 60])
 def test_every_frame_is_heard_by_equally_many_windows(window, hop, n):

@@ -163,6 +163,11 @@ def test_a_name_that_several_labels_share_means_all_of_them():
     assert (0, 2) == find_labels(["tap"], ("Tap", "Drip", "tap"))
 
 
+def test_of_names_in_one_text_the_longest_is_meant():
+    labels = ("Dog", "Dog, big", "big", "Cat")
+    assert (1, 3, 0) == find_labels("dog, big, cat, dog", labels)
+
+
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
