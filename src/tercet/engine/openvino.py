@@ -7,7 +7,7 @@ bits with a scale per row and block, or in float32.
 import os
 import tempfile
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,7 @@ class OpenVinoGraph:
         Raises:
             EngineError: OpenVINO is not installed, or refused the graph.
         """
-        telemetry.switch_off()
-        try:
-            import openvino
-        except ModuleNotFoundError as fault:
-            raise availability.missing("openvino") from fault
-        self._core = openvino.Core()
+        self._core = _the_core()
         self._settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": arithmetic,
             "PERFORMANCE_HINT": "LATENCY",
@@ -172,6 +167,22 @@ def open_cross(
     usual = {"states": (1, geometry.n_audio_ctx, geometry.width)}
     build = partial(cross_graph, checkpoint, precision)
     return OpenVinoGraph(build, threads=threads, arithmetic=arithmetic, usual=usual)
+
+
+@cache
+def _the_core() -> "openvino.Core":
+    """The process's one core, kept until the process ends.
+
+    Its CPU plugin gives the thread that opens it another stack for signals, and takes it back when the core
+    goes. With several cores that stack can stay in use after its memory is gone (2026.4): the next Ctrl-C is
+    then a segmentation fault.
+    """
+    telemetry.switch_off()
+    try:
+        import openvino
+    except ModuleNotFoundError as fault:
+        raise availability.missing("openvino") from fault
+    return openvino.Core()
 
 
 def _failure(what: str, fault: Exception) -> EngineError:

@@ -1,6 +1,8 @@
 """OpenVINO's side of the seam: files, shapes, faults. Its numbers are compared in tests/parity."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from functools import partial
 
@@ -93,3 +95,35 @@ def test_a_graph_that_is_refused_is_one_line(checkpoint, monkeypatch):
         OpenVinoEncoder(checkpoint, Precision(), taps=False, **SETTINGS)
     assert "engine 'onnx'" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+CTRL_C = """
+import faulthandler, gc, os, signal
+faulthandler.enable()  # as pytest, and many servers, do: signals are taken on a stack of their own
+import numpy as np
+from onnx import TensorProto, helper
+from tercet.convert.builder import Graph
+from tercet.engine.openvino import OpenVinoGraph
+
+def build(store):
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    body = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)])
+    return Graph(model.SerializeToString(), {})
+
+graphs = [OpenVinoGraph(build, threads=1, arithmetic="f32", usual={"x": (1, 4)}) for _ in range(3)]
+while graphs:  # the first one goes first, on the thread that takes signals
+    graphs.pop(0)
+    gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+def test_ctrl_c_is_heard_after_models_are_gone():
+    ran = subprocess.run([sys.executable, "-c", CTRL_C], capture_output=True, text=True)
+    assert (0, "stopped\n") == (ran.returncode, ran.stdout), ran.stderr
