@@ -69,20 +69,36 @@ def load_model(
     found = find_heads(checkpoint, str(name), tags, tokens, offline=offline)
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
-    tokenizer = Tokenizer.from_file(_tokenizer_file(checkpoint, offline), checkpoint.geometry)
-    open_engine = _open_torch if choice.encoder == "torch" else _open_graphs
-    encoder, decoder = open_engine(checkpoint, choice, threads, taps=found.tags is not None)
+    tokenizer = tokenizer_of(checkpoint, offline)
+    encoder, decoder = open_parts(checkpoint, choice, threads, taps=found.tags is not None)
     heads, overlap = open_heads(found, choice, threads), threads != 1
     return Model(
         str(name), encoder, decoder, tokenizer, batch_size=batch_size, overlap=overlap, heads=heads
     )
 
 
-def _tokenizer_file(checkpoint: Checkpoint, offline: bool | None) -> Path:
-    """The checkpoint's own, else that of another model with the same vocabulary (OpenAI's .pt has none)."""
-    if checkpoint.tokenizer_file is not None:
-        return checkpoint.tokenizer_file
-    return find_tokenizer(checkpoint.geometry.vocab_size, offline=offline)
+def tokenizer_of(checkpoint: Checkpoint, offline: bool | None = None) -> Tokenizer:
+    """The checkpoint's own, else that of another model with the same vocabulary (OpenAI's .pt has none).
+
+    Raises:
+        TokenizerError: it is missing, or another vocabulary's.
+    """
+    file = checkpoint.tokenizer_file
+    if file is None:
+        file = find_tokenizer(checkpoint.geometry.vocab_size, offline=offline)
+    return Tokenizer.from_file(file, checkpoint.geometry)
+
+
+def open_parts(
+    checkpoint: Checkpoint, choice: Choice, threads: int | None, *, taps: bool = False
+) -> tuple[Encoder, Decoder]:
+    """A model's encoder and decoder on the engine of a choice.
+
+    Raises:
+        EngineError: the engine refused one.
+    """
+    open_engine = _open_torch if choice.encoder == "torch" else _open_graphs
+    return open_engine(checkpoint, choice, threads, taps=taps)
 
 
 def _open_graphs(

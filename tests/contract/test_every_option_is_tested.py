@@ -1,4 +1,4 @@
-"""Every option of the commands that hear has a test that shows its effect: one marked with its name.
+"""Every option of the commands that hear or measure has a test of its effect: one marked with its name.
 
 `@pytest.mark.option("--name")` is a claim of the test's author; this file finds those missing.
 """
@@ -6,6 +6,9 @@
 import ast
 from pathlib import Path
 
+import typer
+
+from tercet.cli import eval as evaluation
 from tercet.cli.detokenize import DetokenizeOptions
 from tercet.cli.listen import ListenOptions
 from tercet.cli.options.table import flags
@@ -27,13 +30,20 @@ def marked_options(source: str) -> set[str]:
     }
 
 
+def options_of_eval() -> set[str]:
+    """The long options of all commands below `tercet eval`, as they are written."""
+    commands = typer.main.get_command(evaluation.app()).commands.values()
+    names = {name for each in commands for option in each.params for name in option.opts}
+    return {name for name in names if name.startswith("--")}
+
+
 def test_every_option_has_a_test_that_is_marked_with_it() -> None:
     marked = {
         name
         for path in sorted(TESTS.rglob("test_*.py"))
         for name in marked_options(path.read_text())
     }
-    options = {f"--{name}" for command in COMMANDS for name in flags(command)}
+    options = {f"--{name}" for command in COMMANDS for name in flags(command)} | options_of_eval()
     assert set() == options - marked, "without a test"
     assert set() == marked - options, "tests of options that do not exist"
 

@@ -133,6 +133,10 @@ def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
         ("convert.md", ["convert"]),
         ("doctor.md", ["doctor"]),
         ("train.md", ["train", "tags"]),
+        ("train.md", ["train", "tokens"]),
+        ("eval.md", ["eval", "tags"]),
+        ("eval.md", ["eval", "tokens"]),
+        ("eval.md", ["eval", "probe"]),
     ],
 )
 def test_a_commands_page_has_a_row_for_every_option_and_no_other(
@@ -149,7 +153,10 @@ def test_a_commands_page_has_a_row_for_every_option_and_no_other(
         for line in text.splitlines()
         if re.match(r"\| (`\w+` \| )?`--", line)
     ]
-    if words[0] == "models":  # one table for all of its commands, which the first column names
+    if words[0] in (
+        "models",
+        "eval",
+    ):  # one table for all of its commands, which the first column names
         rows = [row[1:] for row in rows if row[0] == f"`{words[1]}`"]
     assert in_help == {row[0].strip("`"): row[-1].replace("\0", "|") for row in rows}
 
@@ -158,7 +165,9 @@ def options_of_help(text: str) -> dict[str, str]:
     """Each option's name and its line of help, from typer's boxes or from argparse's list."""
     found = {}
     for line in text.splitlines():
-        if match := re.match(r"[│ ]+(--\w+)\s.*?\s{2,}(\S.*?)(?: \[default: .*\])?[ │]*$", line):
+        if match := re.match(
+            r"[│ ]+(--\w+)(?:\s+-\w)?\s.*?\s{2,}(\S.*?)(?: \[default: .*\])?[ │]*$", line
+        ):
             found[match[1]] = re.sub(r"^(?:<bool>|[A-Z=]+|\w+(?:\|\w+)+)\s{2,}", "", match[2])
     found.pop("--help", None)
     return found

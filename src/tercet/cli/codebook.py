@@ -13,7 +13,8 @@ import typer
 
 from tercet.cli import exit_codes
 from tercet.cli.listening.outputs import close_stdout
-from tercet.errors import HeadError, OptionError, OutputError, TercetError
+from tercet.cli.plots import check_free, check_plot
+from tercet.errors import HeadError, OptionError, TercetError
 
 if TYPE_CHECKING:
     from tercet.checkpoint.heads import Quantizer
@@ -218,19 +219,7 @@ def _check_out(path: Path, force: bool) -> None:
     """
     if path.suffix != ".safetensors":
         raise OptionError(f"OUT is {path}; give a name that ends in .safetensors")
-    _check_free(path, force)
-
-
-def _check_free(path: Path, force: bool) -> None:
-    """Nothing is replaced unless it was asked for.
-
-    Raises:
-        OutputError: a file is there.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path}: a folder has this name; choose another")
-    if path.exists() and not force:
-        raise OutputError(f"{path}: is there already; choose another name, or give --force")
+    check_free(path, force=force)
 
 
 def _write(out: Path, head: "Quantizer") -> None:
@@ -246,9 +235,9 @@ def _write(out: Path, head: "Quantizer") -> None:
 def _stats(
     codes: Sequence[Path], head: Path | None, machine: bool, plot: Path | None, force: bool
 ) -> None:
-    from tercet.cli.codebook_stats import check_plot, show_stats
+    from tercet.cli.codebook_stats import show_stats
 
     if plot is not None:
         check_plot(plot)
-        _check_free(plot, force)
+        check_free(plot, force=force)
     show_stats(codes, None if head is None else _quantizer(head), machine=machine, plot=plot)

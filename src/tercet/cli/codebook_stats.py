@@ -1,37 +1,19 @@
 """`tercet codebook stats`: how the codes in token files are used, as text, JSON or a picture."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tercet.cli.listening.outputs import reason_of
-from tercet.errors import OptionError, OutputError, TokensError
+from tercet.cli.plots import save_plot
+from tercet.errors import TokensError
 from tercet.results import SCHEMA
 
 if TYPE_CHECKING:
     from tercet.checkpoint.heads import Quantizer
     from tercet.readings.codebook_use import CodebookCounter, CodebookUse
     from tercet.results import SpeechTokens
-
-_PLOT_FORMATS = (".svg", ".png")
-
-
-def check_plot(path: Path) -> None:
-    """Found out before an hour of counting.
-
-    Raises:
-        OptionError: the name has another ending, or matplotlib is not installed.
-    """
-    from importlib.util import find_spec
-
-    if path.suffix.lower() not in _PLOT_FORMATS:
-        raise OptionError(f"--plot {path}: give a name that ends in .svg or .png")
-    if find_spec("matplotlib") is None:
-        raise OptionError("--plot needs matplotlib: pip install 'tercet[eval]'")
 
 
 def show_stats(
@@ -170,12 +152,4 @@ def _draw(uses: "Sequence[CodebookUse]", path: Path) -> None:
         row[1].plot(use.codes, counts, ".", markersize=2)
         row[1].set(xlabel="code", ylabel="uses", yscale="symlog", ylim=(0, None))
         row[1].set_title(f"{len(counts) - use.used} dead codes", fontsize=10)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(temporary, format=path.suffix.lower().removeprefix("."))
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: not written: {reason_of(error)}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    save_plot(figure, path)

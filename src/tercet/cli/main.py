@@ -25,6 +25,7 @@ COMMANDS = {
         "Turn a checkpoint or a head into Tercet's smaller, faster files.",
     ),
     "train": ("tercet.cli.train", "Train a tag head; go on with a run that was stopped."),
+    "eval": ("tercet.cli.eval", "Measure heads and encoders over a manifest of recordings."),
     "codebook": ("tercet.cli.codebook", "Grow, shrink and merge codebooks; say how they are used."),
     "models": ("tercet.cli.models", "List, fetch and remove models."),
     "doctor": ("tercet.cli.doctor", "Say what is installed, what is chosen, what is missing."),

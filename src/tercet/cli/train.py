@@ -1,4 +1,4 @@
-"""`tercet train`: train a tag head from a recipe, and go on with a run that was stopped.
+"""`tercet train`: train a tag head or a quantizer from a recipe, and go on with a run that was stopped.
 
 The outcome goes to standard output, everything else to standard error. Torch is imported by what is
 called for, late.
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
 _PROGRAM = "tercet train"
 _TERMINATED = 143  # 128 + SIGTERM, as shells have it
-_NEEDED = ("torch", "lightning", "torchmetrics")
+_NEEDED = ("torch", "lightning", "torchmetrics", "vector_quantize_pytorch")
 # What can be trained -> its module, which has `run(recipe, folder, *, resume, overrides, watcher)`.
 _KINDS = {
     "tags": ("tercet.train.tags", "Train a tag head: which sounds are heard, and when."),
+    "tokens": ("tercet.train.tokens", "Train a quantizer: speech as tokens for language models."),
 }
 # One paragraph per string: typer keeps line ends inside a paragraph as they are.
 _HELP = "\n\n".join(
     (
-        "Train what reads a frozen encoder: tag heads, for now.",
+        "Train what reads a frozen encoder: tag heads, and quantizers.",
         "RECIPE is a TOML file; recipes/ has examples, docs/train.md every key. A run's folder gets the "
         "recipe, figures, checkpoints and, at its end, the head.",
         "  tercet train tags recipes/tags/base.toml --out runs/tags\n"
         "  tercet train tags recipes/tags/base.toml --out runs/tags --resume\n"
+        "  tercet train tokens recipes/tokens/base.toml --out runs/tokens\n"
         "  tercet train tags recipes/tags/esc50.toml --set loop.lr=3e-4 --max_minutes 30",
     )
 )
@@ -131,10 +133,6 @@ def _app() -> typer.Typer:
                 overrides.append(f"loop.max_minutes={max_minutes}")
             folder = out or Path("runs") / recipe.stem
             return partial(_train, kind, recipe, folder, overrides, resume, quiet)
-
-    @app.callback()
-    def group() -> None:
-        """Keeps the name of what is trained a word of its own, though there is but one."""
 
     for kind, (_, text) in _KINDS.items():
         training(kind, text)

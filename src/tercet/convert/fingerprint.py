@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tercet.checkpoint.arrays import Arrays, Int8Matrix
+from tercet.checkpoint.arrays import Arrays, Checkpoint, Int8Matrix
+from tercet.checkpoint.native import NativeCheckpoint
 from tercet.convert.smooth import column_factors, row_divisors
 from tercet.errors import CheckpointError
 
@@ -87,6 +88,15 @@ def fingerprint(checkpoint: Arrays) -> Fingerprint:
         if is_sketched(name):
             sketch[name] = _project(array, name)
     return Fingerprint(digest.hexdigest(), sketch)
+
+
+def encoder_digest(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the original encoder's arrays; a stored copy tells it, from others it is computed."""
+    if isinstance(checkpoint, NativeCheckpoint):
+        told = checkpoint.metadata.get("encoder")
+        if isinstance(told, dict) and "sha256" in told:
+            return str(told["sha256"])
+    return fingerprint(checkpoint).digest
 
 
 def encoder_arrays(checkpoint: Arrays) -> list[str]:

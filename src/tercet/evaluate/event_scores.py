@@ -72,8 +72,13 @@ class EventScores:
     # (how many, of how many), by label.
     heard: Mapping[str, tuple[int, int]]
     # Of every true event that was heard: the nearest found onset of its label minus its own, seconds.
-    onset_errors_s: tuple[float, ...]
+    errors_by_label: Mapping[str, tuple[float, ...]]
     collar_s: float
+
+    @property
+    def onset_errors_s(self) -> tuple[float, ...]:
+        """Of all labels, label after label."""
+        return tuple(error for errors in self.errors_by_label.values() for error in errors)
 
     @property
     def counts(self) -> Counts:
@@ -95,8 +100,11 @@ class EventScores:
     @property
     def median_onset_error_s(self) -> float:
         """Median of the errors' sizes; NaN where nothing was heard."""
-        errors = np.abs(self.onset_errors_s)
-        return float(np.median(errors)) if errors.size else float("nan")
+        return _median_size(self.onset_errors_s)
+
+    def median_error_of(self, label: str) -> float:
+        """The same of one label."""
+        return _median_size(self.errors_by_label.get(label, ()))
 
 
 def score_events(
@@ -116,7 +124,7 @@ def score_events(
     """
     by_label: dict[str, Counts] = defaultdict(Counts)
     heard: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    errors: list[float] = []
+    errors: dict[str, list[float]] = defaultdict(list)
     for found, true in recordings:
         names = {event.label for event in (*found, *true)}
         for label in sorted(names if labels is None else names & set(labels)):
@@ -127,13 +135,18 @@ def score_events(
                 error = _onset_error(event, mine, collar_s)
                 hits, n = heard[label]
                 heard[label] = (hits + (error is not None), n + 1)
-                errors += [] if error is None else [error]
+                if error is not None:
+                    errors[label].append(error)
     return EventScores(
         by_label=dict(by_label),
         heard={label: counts for label, counts in heard.items() if counts[1]},
-        onset_errors_s=tuple(errors),
+        errors_by_label={label: tuple(each) for label, each in errors.items()},
         collar_s=collar_s,
     )
+
+
+def _median_size(errors: Sequence[float]) -> float:
+    return float(np.median(np.abs(errors))) if errors else float("nan")
 
 
 def _matches(found: Sequence[Timed], true: Sequence[Timed], collar_s: float) -> int:

@@ -11,17 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tercet.audio.load import load
 from tercet.dataset.manifests import Manifest, Row
 from tercet.errors import DataError
 from tercet.evaluate.event_scores import DEFAULT_COLLAR_S, EventScores, score_events
 from tercet.evaluate.label_scores import area_under_roc, average_precision, d_prime
+from tercet.evaluate.recordings import samples_of
 from tercet.listener import Model
 from tercet.results import SoundEvent, SoundEvents
 from tercet.train.tags.material import labels_of_row
 from tercet.train.tags.scene import SPEECH, Event
 
-_RATE_HZ = 16000
 ClipScore = Literal["mean", "max"]
 
 
@@ -33,7 +32,7 @@ class LabelFigures:
     average_precision: float
     auc: float
     d_prime: float
-    right: int  # of the recordings with this label alone: those in which it is the highest
+    right: int  # of the recordings with this label alone: those in which it is the highest (`accuracy`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,10 @@ class TagReport:
     recordings: int
     names: tuple[str, ...]  # the head's labels
     by_label: Mapping[str, LabelFigures]  # those that some recordings have and others have not
-    accuracy: tuple[int, int]  # (right, of how many recordings with one label)
-    wrong: tuple[tuple[str, str, str], ...]  # (recording, its label, the highest one)
+    # (right, of how many recordings with one label): the highest of the labels that the manifest has,
+    accuracy: tuple[int, int]
+    accuracy_of_all: tuple[int, int]  # and the highest of all that the head has
+    wrong: tuple[tuple[str, str, str], ...]  # (recording, its label, the manifest's highest one)
     events: EventScores | None
     speech_found: tuple[int, int]  # recordings with speech in which it was found, of how many
     speech_falsely: tuple[int, int]  # recordings without
@@ -79,6 +80,7 @@ class TagReport:
         return {
             "recordings": self.recordings,
             "accuracy": list(self.accuracy),
+            "accuracy_of_all": list(self.accuracy_of_all),
             "map": _number(self.mean_average_precision),
             "auc": _number(auc),
             "d_prime": None if np.isnan(auc) else d_prime(auc),
@@ -104,6 +106,9 @@ class TagReport:
         lines = [f"recordings           {self.recordings}"]
         if self.accuracy[1]:
             lines.append(f"accuracy             {_share(self.accuracy)}")
+            lines.append(
+                f"  of all {f'{len(self.names)} labels':<13}{_share(self.accuracy_of_all)}"
+            )
         if self.by_label:
             auc = self.mean_auc
             lines.append(
@@ -127,7 +132,7 @@ class TagReport:
                 f"{each.auc:>6.3f} {each.d_prime:>7.2f}"
                 for label, each in self.by_label.items()
             ]
-        return lines
+        return lines + ([] if self.events is None else _event_table(self.events))
 
 
 def evaluate_tags(
@@ -173,13 +178,9 @@ def evaluate_tags(
 
 def hear(model: Model, row: Row, **options: Any) -> SoundEvents:
     """A row's sounds, on the clock of its own part of the recording."""
-    if row.start_s == 0 and row.duration_s is None:
-        found: SoundEvents = model.tag(row.audio, **options)
-        return found
-    first = round(row.start_s * _RATE_HZ)
-    last = None if row.duration_s is None else first + round(row.duration_s * _RATE_HZ)
-    part: SoundEvents = model.tag(load(row.audio).read()[first:last], **options)
-    return part
+    is_whole = row.start_s == 0 and row.duration_s is None
+    found: SoundEvents = model.tag(row.audio if is_whole else samples_of(row), **options)
+    return found
 
 
 def report_of(
@@ -190,7 +191,8 @@ def report_of(
     told = sorted({label for each in heard for label in each.labels})
     labelled = [each for each in heard if each.labels]
     timed = [each for each in heard if each.events is not None]
-    right, wrong = _highest(labelled, names)
+    right, wrong = _highest(labelled, names, [name for name in names if name in told])
+    of_all, _ = _highest(labelled, names, names)
     with_speech = [each for each in labelled if SPEECH in each.labels]
     without = [each for each in labelled if SPEECH not in each.labels]
     if SPEECH not in known:
@@ -200,6 +202,7 @@ def report_of(
         names=tuple(names),
         by_label=_by_label(labelled, names, right),
         accuracy=(len(right), len(right) + len(wrong)),
+        accuracy_of_all=(len(of_all), len(right) + len(wrong)),
         wrong=tuple(wrong),
         events=score_events(
             ((each.found, each.events or ()) for each in timed), labels=names, collar_s=collar_s
@@ -224,14 +227,15 @@ def _compared(row: Row, result: SoundEvents, clip_score: ClipScore) -> Heard:
 
 
 def _highest(
-    heard: Sequence[Heard], names: Sequence[str]
+    heard: Sequence[Heard], names: Sequence[str], among: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Of the recordings with one label, which the head knows: labels of the right ones, and the others."""
     right, wrong = [], []
+    columns = [names.index(name) for name in among]
     for each in heard:
         if len(each.labels) != 1 or each.labels[0] not in names:
             continue
-        highest = names[int(each.clip_scores.argmax())]
+        highest = among[int(each.clip_scores[columns].argmax())]
         if highest == each.labels[0]:
             right.append(highest)
         else:
@@ -271,7 +275,13 @@ def _events_json(events: EventScores) -> dict[str, Any]:
         "heard_share": _number(events.heard_share),
         "median_onset_error_s": _number(events.median_onset_error_s),
         "by_label": {
-            label: {"matched": each.matched, "found": each.found, "true": each.true, "f1": each.f1}
+            label: {
+                "matched": each.matched,
+                "found": each.found,
+                "true": each.true,
+                "f1": each.f1,
+                "median_onset_error_s": _number(events.median_error_of(label)),
+            }
             for label, each in sorted(events.by_label.items())
         },
     }
@@ -287,6 +297,17 @@ def _event_lines(events: EventScores) -> list[str]:
         f"heard at all         {100 * events.heard_share:.1f} %",
         f"median onset error   {events.median_onset_error_s:.2f} s",
     ]
+
+
+def _event_table(events: EventScores) -> list[str]:
+    lines = ["", f"{'events':<34} {'true':>5} {'found':>5} {'F1':>6} {'onset error':>12}"]
+    for label, each in sorted(events.by_label.items()):
+        error = events.median_error_of(label)
+        told = "" if np.isnan(error) else f"{error:>10.2f} s"
+        lines.append(
+            f"{label:<34.34} {each.true:>5} {each.found:>5} {each.f1:>6.3f} {told}".rstrip()
+        )
+    return lines
 
 
 def _share(pair: tuple[int, int]) -> str:

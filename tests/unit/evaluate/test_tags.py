@@ -76,6 +76,18 @@ def test_clips_give_accuracy_and_figures_by_label(evaluate: Callable[..., TagRep
     assert (1, 3) == report.speech_falsely
 
 
+def test_the_highest_is_looked_for_among_the_manifests_labels_and_among_all(
+    evaluate: Callable[..., TagReport],
+) -> None:
+    # "cry" has Speech 0.8, Dog 0.3, Rain 0.1; nothing in the manifest is called Speech.
+    report = evaluate(TOLD, [row("cry", labels=("Dog",)), row("shower", labels=("Rain",))])
+    assert ((2, 2), (1, 2)) == (report.accuracy, report.accuracy_of_all)
+    assert () == report.wrong
+    assert "accuracy             2 of 2 (100.0 %)" in report.lines()
+    assert "  of all 3 labels     1 of 2 (50.0 %)" in report.lines()
+    assert [1, 2] == report.to_json()["accuracy_of_all"]
+
+
 def test_a_clips_score_may_be_its_highest_frame(evaluate: Callable[..., TagReport]) -> None:
     rows = [row("bark", labels=("Dog",)), row("shower", labels=("Rain",))]
     assert (2, 2) == evaluate(TOLD, rows).accuracy
@@ -98,6 +110,15 @@ def test_events_give_f1_and_onset_errors(evaluate: Callable[..., TagReport]) -> 
     assert (1, 1) == report.speech_found  # events say what is heard, too
     told = report.to_json()
     assert (0.4, 0.4) == (told["events"]["collar_s"], told["events"]["median_onset_error_s"])
+    by_label = told["events"]["by_label"]
+    assert (1, 1, 1, 1.0) == tuple(
+        by_label["Dog"][key] for key in ("matched", "found", "true", "f1")
+    )
+    assert [0.3, 0.5, None] == [
+        by_label[label]["median_onset_error_s"] for label in ("Dog", "Speech", "Rain")
+    ]
+    assert f"{'Speech':<38} 1     1  0.000       0.50 s" in report.lines()
+    assert f"{'Rain':<38} 1     0  0.000" in report.lines()
 
 
 def test_labels_that_the_head_does_not_know_are_named_and_left_out(
@@ -105,7 +126,7 @@ def test_labels_that_the_head_does_not_know_are_named_and_left_out(
 ) -> None:
     report = evaluate(TOLD, [row("bark", labels=("Gong",)), row("cry", labels=("Dog",))])
     assert ("Gong",) == report.unknown
-    assert (0, 1) == report.accuracy
+    assert (0, 1) == report.accuracy_of_all
     assert "not this head's      Gong" in report.lines()
 
 

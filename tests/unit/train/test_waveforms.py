@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tercet.train.tags.waveforms import (
+from tercet.train.waveforms import (
     active_regions,
     active_rms,
     at_speed,

@@ -7,10 +7,11 @@ from pathlib import Path
 from tercet.audio.load import load
 from tercet.dataset.manifests import Row, read_manifest
 from tercet.errors import DataError
-from tercet.train.tags.material import is_held_out, labels_of_row
+from tercet.train.sets import is_held_out
+from tercet.train.tags.material import labels_of_row
 from tercet.train.tags.recipe import DataRecipe
 from tercet.train.tags.scene import Scene
-from tercet.train.tags.waveforms import RATE_HZ
+from tercet.train.waveforms import RATE_HZ
 
 Clips = list[tuple[str, Callable[[], Scene]]]  # key, and how it is heard
 _LONGEST_S = 30.0

@@ -13,9 +13,8 @@ import numpy as np
 
 from tercet.audio.convention import InputConvention, window_mel
 from tercet.checkpoint import Checkpoint
-from tercet.checkpoint.native import NativeCheckpoint
 from tercet.convert.encoder import encoder_graph, pooling_weights
-from tercet.convert.fingerprint import fingerprint
+from tercet.convert.fingerprint import encoder_digest
 from tercet.dataset.encoded import About
 from tercet.dataset.encoded_writing import EncodedWriter
 from tercet.engine.choice import Choice, choose
@@ -78,15 +77,6 @@ def about_taps(
     """What a folder of such taps says about itself; arguments as `open_ears`'."""
     facts = {**convention.to_json(), "tap_frames": tap_frames}
     return About(encoder=encoder_digest(checkpoint), convention=facts, model=name)
-
-
-def encoder_digest(checkpoint: Checkpoint) -> str:
-    """SHA-256 of the original encoder's arrays; a stored copy tells it, from others it is computed."""
-    if isinstance(checkpoint, NativeCheckpoint):
-        told = checkpoint.metadata.get("encoder")
-        if isinstance(told, dict) and "sha256" in told:
-            return str(told["sha256"])
-    return fingerprint(checkpoint).digest
 
 
 def encode_scenes(

@@ -1,6 +1,5 @@
 """From manifests to what scenes are made of: which rows are trained on, which are held out."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from tercet.dataset.audioset_layout import class_names
 from tercet.dataset.manifests import Row, read_manifest
 from tercet.errors import DataError, LabelError
 from tercet.text.labels import audioset_labels, find_labels
+from tercet.train.sets import is_held_out, value_of
 from tercet.train.tags.recipe import DataRecipe, SetRecipe
 from tercet.train.tags.scene import Material, Source
 
-DATA_VARIABLE = "TERCET_DATA"
 _GROUPS = ("1", "2", "3")  # for sounds whose manifest names no fold
 _FOLD = "fold"
 _LABELS = "audioset_labels"  # display names, where `labels` are a corpus' own words
@@ -25,14 +24,6 @@ class Split:
     train: Material
     held_out: Material
     held_out_speech: tuple[tuple[Path, ...], ...]  # by set
-
-
-def root_of(data: DataRecipe, recipe_path: Path) -> Path:
-    """The folder that manifests are relative to."""
-    if data.root:
-        return (recipe_path.parent / data.root).resolve()
-    named = os.environ.get(DATA_VARIABLE)
-    return Path(named) if named else recipe_path.parent
 
 
 def split(data: DataRecipe, labels: Sequence[str], root: Path) -> Split:
@@ -66,24 +57,6 @@ def split(data: DataRecipe, labels: Sequence[str], root: Path) -> Split:
         held_out=_material(out, labels, rooms=kept.get("rooms", ())),
         held_out_speech=tuple(paths for paths in speech if paths),
     )
-
-
-def is_held_out(row: Row, field: str, endings: Iterable[str]) -> bool:
-    """Whether the value of a row's field ends so."""
-    value = str(value_of(row, field)) if field else ""
-    return any(value.endswith(ending) for ending in endings) if value else False
-
-
-def value_of(row: Row, field: str) -> object:
-    """A field of a row, its own or one of its further ones; "" where there is none.
-
-    "name" is the recording's, without folder and ending.
-    """
-    if field == "name":
-        return row.audio.stem
-    own = getattr(row, field, None) if field in ("speaker", "language", "split") else None
-    value = own if own is not None else row.extra.get(field)
-    return "" if value is None else value
 
 
 def labels_of_row(row: Row) -> tuple[str, ...]:

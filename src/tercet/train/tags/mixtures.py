@@ -23,7 +23,7 @@ from tercet.train.tags.scene import (
     SceneOptions,
     Source,
 )
-from tercet.train.tags.waveforms import (
+from tercet.train.waveforms import (
     RATE_HZ,
     active_regions,
     active_rms,

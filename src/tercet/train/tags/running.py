@@ -19,12 +19,13 @@ from tercet.hub import find_model
 from tercet.model.tag_scorer import TorchTagScorer
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import Recipe, load_recipe
+from tercet.train.sets import root_of
 from tercet.train.tags.clips import clips_of
 from tercet.train.tags.data import TapWindows, collate
 from tercet.train.tags.encoding import Ears, about_taps, encode_clips, encode_scenes, open_ears
 from tercet.train.tags.figures import Figures, figures_of
 from tercet.train.tags.listening import listened, with_thresholds
-from tercet.train.tags.material import Split, label_names, root_of, split
+from tercet.train.tags.material import Split, label_names, split
 from tercet.train.tags.mixtures import SceneMaker, orders, utterances
 from tercet.train.tags.recipe import TAP_FRAMES, TagsRecipe
 from tercet.train.tags.report import write_report
@@ -88,7 +89,7 @@ def run(
 
 def _labels(loaded: Recipe[TagsRecipe]) -> tuple[str, ...]:
     data = loaded.values.data
-    class_list = root_of(data, loaded.path) / data.class_list if data.class_list else None
+    class_list = root_of(data.root, loaded.path) / data.class_list if data.class_list else None
     return label_names(loaded.values.labels, class_list)
 
 
@@ -115,7 +116,7 @@ def _prepare(
     shape: dict[str, Any] = {"name": values.model, "tap_frames": data.tap_frames}
     about = about_taps(checkpoint, convention, **shape)
     if not data.only_encoded:
-        root = root_of(data, loaded.path)
+        root = root_of(data.root, loaded.path)
         _encode(values, labels, root, open_ears(checkpoint, convention, **shape), encoded, watcher)
     names = _DEVELOPMENT if data.sets else ()
     development = {name: EncodedReader(encoded / name, about=about) for name in names}

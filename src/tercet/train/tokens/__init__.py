@@ -1,1 +1,26 @@
-"""What training a quantizer needs: the bottleneck with its straight-through gradient, and the losses."""
+"""Quantizers: trained against the frozen decoder, on speech.
+
+Nothing is imported by this page itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tercet.train.loop import RunResult
+    from tercet.train.watch import Watcher
+
+
+def run(
+    recipe: Path | str,
+    folder: Path | str,
+    *,
+    resume: bool = False,
+    overrides: Sequence[str] = (),
+    watcher: "Watcher | None" = None,
+) -> "RunResult":
+    """Train the quantizer of a recipe; see `train.tokens.running.run`."""
+    from tercet.train.tokens.running import run as begin
+
+    return begin(recipe, folder, resume=resume, overrides=overrides, watcher=watcher)

@@ -277,16 +277,3 @@ def turned(x: Tensor, block: RotaryBlock, index: Tensor) -> Tensor:
     cos, sin = (table.to(x.device, x.dtype)[index] for table in block.tables)
     left, right = x.chunk(2, dim=-1)
     return torch.cat([left * cos - right * sin, right * cos + left * sin], dim=-1)
-
-
-def codes_of(bottleneck: Bottleneck, states: np.ndarray) -> np.ndarray:
-    """Codes int64 [n, depth] of one window's states [frames, width], by the rows as they are now."""
-    step = bottleneck.settings.downsample
-    whole = len(states) - len(states) % step
-    was_training = bottleneck.training
-    bottleneck.eval()
-    with torch.no_grad():
-        x = torch.from_numpy(np.asarray(states[:whole], np.float32))
-        found = bottleneck.quantize(bottleneck.features(x)).codes
-    bottleneck.train(was_training)
-    return found.numpy()

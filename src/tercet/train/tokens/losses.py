@@ -45,12 +45,6 @@ def divergence(logits: Tensor, expected: Expected) -> Tensor:
     return terms.masked_fill(expected.ids < 0, 0).sum()
 
 
-def weighted_error(found: Tensor, wanted: Tensor, metric: Tensor) -> Tensor:
-    """Squared distance of states [T, width] under a metric [width, width], per dimension, summed over T."""
-    miss = found - wanted
-    return ((miss @ metric) * miss).sum() / miss.shape[-1]
-
-
 class OriginalLosses(NamedTuple):
     """Ichigo-Whisper's losses of one step, scalars."""
 

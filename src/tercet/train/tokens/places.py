@@ -25,6 +25,11 @@ class Places:
         """How many positions are computed."""
         return len(self.index)
 
+    def to(self, device: torch.device) -> "Places":
+        """The same on a device."""
+        bias = None if self.bias is None else self.bias.to(device)
+        return Places(self.index.to(device), bias)
+
 
 def places_of(n_states: int, *, positions: int, thin: int, near: int = 40) -> Places:
     """The positions of a window whose first `n_states` states are sound.

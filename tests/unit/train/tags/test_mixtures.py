@@ -10,7 +10,7 @@ from tercet.train.tags.material import split
 from tercet.train.tags.mixtures import SceneMaker, SceneOrder, orders, utterances
 from tercet.train.tags.recipe import DataRecipe, SetRecipe
 from tercet.train.tags.scene import KINDS, Event, Material, SceneOptions, frame_targets
-from tercet.train.tags.waveforms import active_rms
+from tercet.train.waveforms import active_rms
 
 RATE_HZ = 16000
 EVEN = SceneOptions(noise_share=0.0, room_share=0.0, full_length_share=1.0, gain_db=(0.0, 0.0))

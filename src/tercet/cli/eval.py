@@ -1,0 +1,100 @@
+"""`tercet eval`: how good heads are, and what an encoder knows, over a manifest of recordings.
+
+Figures go to standard output, everything else to standard error. What measures is in `tercet.evaluate`.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from tercet.cli import eval_probe, eval_tags, eval_tokens, exit_codes
+from tercet.cli.listening.outputs import close_stdout
+from tercet.errors import (
+    FingerprintError,
+    HeadError,
+    ModelNotFoundError,
+    OptionError,
+    TercetError,
+)
+
+_PROGRAM = "tercet eval"
+# What the command line asks for cannot be had: no recording is to blame.
+_USAGE_ERRORS = (OptionError, ModelNotFoundError, HeadError, FingerprintError)
+_COMMANDS = {"tags": eval_tags, "tokens": eval_tokens, "probe": eval_probe}
+# One paragraph per string: typer keeps line ends inside a paragraph as they are.
+_HELP = "\n\n".join(
+    (
+        "Measure heads and encoders over a manifest of recordings.",
+        "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, AudioSet's .json, or a folder with one; "
+        "docs/eval.md says what is measured, and how.",
+        "  tercet eval tags sounds.jsonl --tags HEAD --where fold=4\n"
+        "  tercet eval tokens speech.csv --tokens HEAD --where 'speaker=*9' -f json\n"
+        "  tercet eval probe sounds.jsonl --speech speech.csv --plot probe.svg",
+    )
+)
+_EPILOG = "Exit code: 0, 1 (a manifest, a recording or a file failed), 2 (usage), 130 (Ctrl-C)."
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code. Errors go to stderr, one line each.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
+    try:
+        chosen = typer.main.get_command(app()).main(
+            args=[_spelled(word) for word in argv] or ["--help"],
+            prog_name=_PROGRAM,
+            standalone_mode=False,
+        )
+    except TercetError as error:
+        return _fail(error)
+    except Exception as error:
+        # typer carries its own copy of click in newer versions and click's classes in older ones:
+        # a usage error is known by what it can do.
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        return _fail(OptionError(str(describe())))
+    if not callable(chosen):  # it asked for help
+        return exit_codes.OK
+    try:
+        chosen()
+        return exit_codes.OK
+    except BrokenPipeError:  # whoever reads has seen enough: `| head`
+        close_stdout()
+        return exit_codes.FAILED
+    except TercetError as error:
+        return _fail(error)
+
+
+def app() -> typer.Typer:
+    """The words of the command line -> what is to be done, which `run` then does."""
+    settings = {"help_option_names": ["--help", "-h"]}
+    made = typer.Typer(
+        add_completion=False,
+        rich_markup_mode="rich",
+        help=_HELP,
+        epilog=_EPILOG,
+        context_settings=settings,
+    )
+    for name, module in _COMMANDS.items():
+        made.command(name=name, help=module.HELP, context_settings=settings)(module.command)
+    return made
+
+
+def _spelled(word: str) -> str:
+    """`--snr-db=5` as `--snr_db=5`; values as they are."""
+    name, equals, value = word.partition("=")
+    return (
+        name.replace("-", "_").replace("__", "--", 1) + equals + value if name[:2] == "--" else word
+    )
+
+
+def _fail(error: TercetError) -> int:
+    is_usage = isinstance(error, _USAGE_ERRORS)
+    for fault in getattr(error, "faults", ()):  # a manifest's: all of them, not the first few
+        print(fault, file=sys.stderr)
+    print(f"{_PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+    return exit_codes.USAGE if is_usage else exit_codes.FAILED
