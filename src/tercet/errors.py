@@ -19,7 +19,8 @@
     ├── EngineError                      an engine is missing, or cannot do what was asked
     ├── OptionError (ValueError)         an option has a value that is not allowed
     │   ├── LanguageError                a language that the model does not know
-    │   └── LabelError                   a sound label that the head does not know
+    │   ├── LabelError                   a sound label that the head does not know
+    │   └── SourceOptionError            an option that cannot work with this one recording
     ├── TokensError (ValueError)         speech tokens out of range, of another codebook, or damaged
     ├── DataError (ValueError)           a manifest, a split, or cached encoder outputs that cannot be used
     ├── TrainingError                    a training run cannot start, or cannot go on
@@ -117,6 +118,10 @@ class LanguageError(OptionError):
 
 class LabelError(OptionError):
     """The tag head knows no sound of this name."""
+
+
+class SourceOptionError(OptionError):
+    """An option needs what this recording cannot do, such as being read twice; others may."""
 
 
 class TokensError(TercetError, ValueError):

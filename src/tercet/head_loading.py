@@ -3,6 +3,7 @@
 What a name means is `hub.heads`'s concern, what a file holds `checkpoint.head_file`'s.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,8 +57,11 @@ def find_heads(
     tokens: str | Path | None,
     *,
     offline: bool | None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> FoundHeads:
     """The heads that a caller names, or those that came with the model.
+
+    `on_progress` is called while one is fetched, with the bytes done and those in all.
 
     Raises:
         ModelNotFoundError: a name leads nowhere.
@@ -72,12 +76,12 @@ def find_heads(
             name = beside.get(reading)
         if name is None or str(name) == NONE:
             continue
-        head = load_head(name, offline=offline)
+        head = load_head(name, offline=offline, on_progress=on_progress)
         wanted = TagHead if reading == "tags" else Quantizer
         if not isinstance(head, wanted):
             kind = "a quantizer" if reading == "tags" else "a tag head"
             other = "tokens" if reading == "tags" else "tags"
-            raise HeadError(f"{name}: is {kind}; give it as {other}=, not as {reading}=")
+            raise HeadError(f"{name}: is {kind}; give it as {other}=FILE, not as {reading}=")
         check_fits(head, checkpoint, model_name=model_name)
         found[reading] = head
     tag_head, quantizer = found.get("tags"), found.get("tokens")

@@ -49,7 +49,7 @@ def load_model(
             the same time as anything else.
         batch_size: Windows decoded together.
         offline: True never asks the hub for the model; None follows the environment's `HF_HUB_OFFLINE`.
-        on_progress: Called while a model is fetched, with the bytes done and those in all.
+        on_progress: Called while a model or a head is fetched, with the bytes done and those in all.
 
     Raises:
         ModelNotFoundError: the name leads nowhere.
@@ -66,7 +66,9 @@ def load_model(
         check_count("threads", threads)
     check_head_names(tags=tags, tokens=tokens)
     checkpoint = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
-    found = find_heads(checkpoint, str(name), tags, tokens, offline=offline)
+    found = find_heads(
+        checkpoint, str(name), tags, tokens, offline=offline, on_progress=on_progress
+    )
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
     tokenizer = tokenizer_of(checkpoint, offline)

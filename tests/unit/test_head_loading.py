@@ -99,3 +99,19 @@ def test_a_head_that_does_not_fit_or_is_of_the_other_kind_is_refused(model, tmp_
     write_head(model.path / "tags.safetensors", quantizer("codes"))
     with pytest.raises(HeadError, match="is a quantizer; give it as tokens="):
         named(model)
+
+
+def test_progress_is_told_while_a_head_is_fetched(model, tmp_path, monkeypatch) -> None:
+    write_head(tmp_path / "fetched.safetensors", tag_head("fetched"))
+
+    def find(name, *, offline, on_progress):
+        on_progress(5, 10)
+        return tmp_path / "fetched.safetensors"
+
+    monkeypatch.setattr("tercet.hub.heads.find_head", find)
+    told: list[tuple[int, int]] = []
+    move = lambda done, total: told.append((done, total))  # noqa: E731
+    found = find_heads(
+        model, "mine", "owner/name:f.safetensors", None, offline=None, on_progress=move
+    )
+    assert ("fetched", [(5, 10)]) == (found.tags.origin.name, told)

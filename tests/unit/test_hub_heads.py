@@ -15,6 +15,7 @@ from tercet.convert.head_store import write_head
 from tercet.errors import LicenceWarning, ModelNotFoundError
 from tercet.hub.heads import (
     find_head,
+    head_here,
     heads_beside,
     licence_note,
     load_head,
@@ -190,6 +191,17 @@ def test_an_unknown_name_is_one_line_with_suggestions(name: str, meant: str) -> 
     said = refused(name)
     assert f"no head is called {name!r}; did you mean" in said
     assert repr(meant) in said
+
+
+def test_here_are_paths_and_whisper_ats_copies_alone(whisper_cache: Path, caches: Path) -> None:
+    (whisper_cache / "small_ori.pth").touch()
+    (caches / "mine.safetensors").touch()
+    row = HEADS["whispervq-2405-en"]
+    in_hub_cache(caches, row.repository, row.file)
+    assert whisper_cache / "small_ori.pth" == head_here("whisper-at:small")
+    assert Path("mine.safetensors") == head_here("mine.safetensors")
+    absent = ("whisper-at:tiny", "absent.safetensors", "nobody", row.name)
+    assert [None] * 4 == [head_here(name) for name in absent]
 
 
 # Beside a model

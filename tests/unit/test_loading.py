@@ -197,3 +197,16 @@ def test_a_damaged_folder_is_one_line(base_model, tmp_path) -> None:
     with pytest.raises(tercet.CheckpointError) as raised:
         load_model(tmp_path / "base")
     assert "\n" not in str(raised.value)
+
+
+def test_progress_is_told_of_heads_as_of_models(base_model, monkeypatch) -> None:
+    told: list[tuple[int, int]] = []
+
+    def find_heads(*_, on_progress, **__):
+        on_progress(1, 2)
+        raise tercet.HeadError("seen")
+
+    monkeypatch.setattr("tercet.loading.find_heads", find_heads)
+    with pytest.raises(tercet.HeadError, match="seen"):
+        load_model(base_model, on_progress=lambda done, total: told.append((done, total)))
+    assert [(1, 2)] == told

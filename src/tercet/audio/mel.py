@@ -5,6 +5,7 @@ Every function takes mono float32 at 16 kHz. A frame is 10 ms.
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -131,32 +132,40 @@ def log_mel(
     return log
 
 
-def log_mel_maximum(blocks: Iterable[np.ndarray], *, n_mels: int = 80) -> float:
+def log_mel_maximum(
+    blocks: Iterable[np.ndarray], *, n_mels: int = 80, edge: Literal["zeros", "reflect"] = "zeros"
+) -> float:
     """The largest log10 mel power in a whole recording, for `log_mel(..., floor_max=)`.
 
     openai-whisper's `transcribe` floors every window at the whole file's maximum, after 30 s of zeros at the
     file's end; so does this, one block at a time. `blocks` are float32 [n], of any lengths.
-    An empty recording gives -10, digital silence.
+    An empty recording gives -10, digital silence. `edge` "reflect": of `log_mel(..., pad_to=None)`, which
+    has the sound reflected there and frames for its whole 160 samples alone (ichigo_asr).
 
     Raises:
         OptionError: `n_mels` is neither 80 nor 128.
     """
-    return max(float(log.max()) for log in log_power_of_blocks(blocks, n_mels=n_mels))
+    logs = log_power_of_blocks(blocks, n_mels=n_mels, edge=edge)
+    return max((float(log.max()) for log in logs), default=SILENCE_LOG10)
 
 
-def log_power_of_blocks(blocks: Iterable[np.ndarray], *, n_mels: int = 80) -> Iterator[np.ndarray]:
+def log_power_of_blocks(
+    blocks: Iterable[np.ndarray], *, n_mels: int = 80, edge: Literal["zeros", "reflect"] = "zeros"
+) -> Iterator[np.ndarray]:
     """log10 of the mel power of a whole recording with zeros behind it, neither raised nor scaled.
 
     `blocks` are float32 [n], of any lengths. Yields consecutive float32 [n_mels, frames], frames > 0, each as
     soon as its sound is there; at the end all frames that hear any sound, which are one or two more than
-    samples // 160.
+    samples // 160. With `edge` "reflect" they are samples // 160, and the end is reflected.
 
     Raises:
         OptionError: `n_mels` is neither 80 nor 128.
     """
     held = np.zeros(0, np.float32)
     is_start = True
+    n_samples = n_done = 0
     for block in blocks:
+        n_samples += block.size
         held = np.concatenate([held, block.astype(np.float32, copy=False)])
         if is_start:
             if held.size <= EDGE_SAMPLES:
@@ -167,11 +176,17 @@ def log_power_of_blocks(blocks: Iterable[np.ndarray], *, n_mels: int = 80) -> It
         if n_frames > 0:
             yield _log_power(held, n_frames, n_mels)
             held = held[n_frames * HOP_SAMPLES :]
+            n_done += n_frames
     if (
         is_start
     ):  # all of it is shorter than what reflection needs; the zeros after it make up for that
         held = np.pad(held, (0, EDGE_SAMPLES + 1 - held.size))
         held = np.pad(held, (EDGE_SAMPLES, 0), mode="reflect")
+    if edge == "reflect":
+        n_left = n_samples // HOP_SAMPLES - n_done
+        if n_left > 0:
+            yield _log_power(np.pad(held, (0, EDGE_SAMPLES), mode="reflect"), n_left, n_mels)
+        return
     tail = np.pad(held, (0, FFT_SAMPLES))
     yield _log_power(tail, (tail.size - FFT_SAMPLES) // HOP_SAMPLES + 1, n_mels)
 

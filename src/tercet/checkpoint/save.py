@@ -8,7 +8,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -183,11 +183,13 @@ def _written_together(folder: Path) -> Iterator[_Placing]:
         yield placing
         for name in placing.names:
             placing.temporary(name).replace(folder / name)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error}); nothing was changed") from error
+    except OSError as error:  # its own text may name a temporary file, which nobody knows
+        reason = error.strerror or str(error)
+        raise OutputError(f"{folder}: cannot be written ({reason}); nothing was changed") from error
     finally:
         for name in placing.names:
-            placing.temporary(name).unlink(missing_ok=True)
+            with suppress(OSError):
+                placing.temporary(name).unlink(missing_ok=True)
 
 
 def _read_tokenizer(path: Path | None) -> str | None:

@@ -70,7 +70,7 @@ class Detokenizing(Work):
         """With which settings text is written."""
         return {
             "command": "detokenize",
-            **self._options.model_settings(),
+            **self.model_settings(),
             **self._options.arguments(),
         }
 

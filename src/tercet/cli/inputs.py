@@ -85,7 +85,8 @@ AUDIO = Kind("audio file", AUDIO_EXTENSIONS)
 def find(arguments: Sequence[str], kind: Kind = AUDIO) -> tuple[list[Input], list[Unusable]]:
     """Every recording that the arguments name, each once.
 
-    A folder stands for the audio files in it and below, sorted; hidden ones are left out. A
+    A folder stands for the audio files in it and below, sorted; hidden ones are left out, and so
+    are pipes, sockets and devices, which are heard where they are named. A
     pattern (`*`, `?`, `[...]`, `**` for any depth) that the shell left alone is matched here; a
     file whose name is the pattern itself comes first. With another `kind`, other files are meant.
 
@@ -150,8 +151,21 @@ def _inside(folder: Path, kind: Kind) -> Iterator[str]:
     for parent, below, names in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in kind.extensions:
-                yield str(Path(parent, name))
+            if name.startswith(".") or Path(name).suffix.lower() not in kind.extensions:
+                continue
+            if not _is_special(path := Path(parent, name)):
+                yield str(path)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether reading it may wait for ever: a pipe, a socket, a device. Of a link, what it leads to.
+
+    A link that leads nowhere is not: whoever opens it says so.
+    """
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _matches(pattern: str, kind: Kind) -> Iterator[str]:
@@ -161,5 +175,7 @@ def _matches(pattern: str, kind: Kind) -> Iterator[str]:
     for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - absolute too
         if Path(match).is_dir():
             yield from _inside(Path(match), kind)
+        elif _is_special(Path(match)):
+            continue
         elif not picky or Path(match).suffix.lower() in kind.extensions:
             yield match

@@ -15,6 +15,7 @@ from tercet.cli.listening.results import Result, results_of
 from tercet.cli.listening.run import run as run_work
 from tercet.cli.listening.work import Finished, OnProgress, Work
 from tercet.cli.options.groups import (
+    NO_HEAD,
     OUTPUT,
     AudioOptions,
     CommandOptions,
@@ -109,7 +110,8 @@ class ListenOptions(
         only = ",".join(self.only)
         idle = [] if "text" in self.only else self.changed(TEXT, RETRY)
         idle += [] if "tags" in self.only else [*self.changed(TAGS), *self.asks_for_sounds]
-        idle += [name for name in self.heads if name not in self.only]
+        named = [name for name, head in self.heads.items() if head != NO_HEAD]
+        idle += [name for name in named if name not in self.only]
         if idle:
             raise OptionError(f"--{idle[0]} has no effect with --only {only}; drop one of them")
         of_text = hearing_form.of_text(self.output_format, self.sounds)
@@ -135,7 +137,7 @@ class Listening(Work):
         """What is read, and with which settings."""
         only = {} if self._options.only is None else {"only": self._options.only}
         captions = {name: getattr(self._options, name) for name in self._options.changed(CAPTIONS)}
-        return {**self._options.model_settings(), **self._options.arguments(), **only, **captions}
+        return {**self.model_settings(), **self._options.arguments(), **only, **captions}
 
     def begin(self, model: "Model") -> None:
         """Find out what there is to read; what is asked for by name, the model may refuse later."""

@@ -19,6 +19,7 @@ from tercet.cli.options import values
 from tercet.cli.options.groups import MODEL, ModelOptions, TagHeadOptions, TokenHeadOptions
 from tercet.cli.options.parser import CommandWords, parse
 from tercet.cli.options.table import Options, switch, valued
+from tercet.cli.wording import as_said_here
 from tercet.errors import (
     AudioNotFoundError,
     FingerprintError,
@@ -159,7 +160,7 @@ def run(argv: Sequence[str]) -> int:
         task = _task(options)
         _show(task, options, screen)
     except TercetError as error:
-        screen.error(str(error))
+        screen.error(as_said_here(error))
         is_usage = isinstance(error, _USAGE_ERRORS)
         return exit_codes.USAGE if is_usage else exit_codes.FAILED
     print(task.output)
@@ -243,7 +244,7 @@ def _hear(excerpt: "Excerpt", options: ShowOptions, screen: Screen) -> "Hearing"
     from tercet.results import Hearing
 
     with (
-        download_bar(options.model, quiet=options.quiet) as on_fetched,
+        download_bar(options.shown_names, quiet=options.quiet) as on_fetched,
         licence_notes(quiet=options.quiet, show=screen.say),
     ):
         arguments = options.load_arguments() | {"on_progress": on_fetched}

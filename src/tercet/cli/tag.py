@@ -95,7 +95,7 @@ class Tagging(Work):
         """What is read, and with which settings."""
         return {
             "command": "tag",
-            **self._options.model_settings(),
+            **self.model_settings(),
             **self._options.arguments(),
         }
 

@@ -1,6 +1,6 @@
 """`tercet tokenize`: recordings in, speech tokens out: files, or one Parquet table of a whole corpus."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,17 @@ def tokens_of(value: object) -> SpeechTokens:
     return tokens
 
 
+def _with_codes(parts: Iterable[Result]) -> Iterator[Result]:
+    """The parts that hold codes; of a recording without any, the last one."""
+    has_codes, last = False, None
+    for last in parts:
+        if len(tokens_of(last.value)):
+            has_codes = True
+            yield last
+    if not has_codes and last is not None:
+        yield last
+
+
 def _render(value: object, format_name: str, extra: Mapping[str, str]) -> Rendered:
     return render_tokens(tokens_of(value), format_name, file=extra.get("file"))
 
@@ -82,7 +93,7 @@ class Tokenizing(Work):
         """What is read, and with which settings."""
         return {
             "command": "tokenize",
-            **self._options.model_settings(),
+            **self.model_settings(),
             **self._options.arguments(),
             "match": self._options.match,
         }
@@ -106,17 +117,20 @@ class Tokenizing(Work):
         return self._options.match is None
 
     def live(self, entry: Input, on_progress: OnProgress) -> Iterator[Result]:
-        """One recording, window by window; a window too short for a code leaves no trace."""
+        """One recording, window by window.
+
+        A window too short for a code leaves no trace; a recording of nothing else has its empty one.
+        """
         parts = self.model.stream(
             entry.source, only=("tokens",), on_progress=on_progress, **self._options.arguments()
         )
-        return (Result(part) for part in parts if len(tokens_of(part)))
+        return _with_codes(Result(part) for part in parts)
 
 
 def _deliver(work: Work, inputs: Sequence[Input], screen: Screen) -> delivery.Delivery:
     folder = work.common.output_dir
     if folder is not None and _TABLE in work.common.output_format:
-        return Tabled(folder, inputs, screen, tokens_of=tokens_of, resume=work.common.resume)
+        return Tabled(work, folder, inputs, screen, tokens_of=tokens_of)
     return delivery.choose(work, inputs, screen)
 
 

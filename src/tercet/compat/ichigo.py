@@ -8,7 +8,7 @@ Codes are those of the published packages. docs/compat.md has the differences.
 import csv
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +89,22 @@ class IchigoASR:
         Raises:
             AudioError: the recording cannot be heard.
         """
-        samples = load(input_path).read()
-        if samples.size > WINDOW_S * RATE_HZ:
+        blocks, n_samples = load(input_path).blocks(), 0
+
+        def counted() -> Iterator[np.ndarray]:
+            nonlocal n_samples
+            for block in blocks:
+                n_samples += block.size
+                yield block
+
+        codes = self._codes(counted())
+        if n_samples > WINDOW_S * RATE_HZ:
             warnings.warn(
-                f"get_stoks hears {WINDOW_S} of {samples.size / RATE_HZ:.1f} s; "
+                f"get_stoks hears {WINDOW_S} of {n_samples / RATE_HZ:.1f} s; "
                 "model.tokenize hears all",
                 stacklevel=2,
             )
-        return one_row(self._codes(samples))
+        return one_row(codes)
 
     def decode_stoks(self, stoks: Any) -> str:
         """The text of codes.
@@ -184,7 +192,7 @@ class IchigoASR:
             "rtf": spent_s / length_s,
         }
 
-    def _codes(self, samples: np.ndarray) -> np.ndarray:
+    def _codes(self, samples: np.ndarray | Iterator[np.ndarray]) -> np.ndarray:
         codes: np.ndarray = self.model.tokenize(samples, match="ichigo").ids
         return codes
 

@@ -1,6 +1,6 @@
 """ichigo_asr's `load_model` over Tercet: quantize, dequantize, inference. Trains nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ class IchigoWhisper:
         if len(shape) == 2 and shape[0] > shape[1]:
             raise ChannelError(f"<array>: has the shape {list(shape)}; give [batch, samples]")
         recordings = list(audio) if len(shape) == 2 else [audio]  # type: ignore[call-overload]
-        codes = [self._quantize(load(each).read()) for each in recordings]
+        codes = [self._quantize(load(each).blocks()) for each in recordings]
         return one_row(codes[0]) if len(codes) == 1 else _rows(codes)
 
     def dequantize(self, stoks: Any) -> Any:
@@ -178,7 +178,7 @@ class IchigoWhisper:
             "usage_per_code": use.counts.tolist(),
         }
 
-    def _quantize(self, samples: np.ndarray) -> np.ndarray:
+    def _quantize(self, samples: Iterator[np.ndarray]) -> np.ndarray:
         ids: np.ndarray = self.model.tokenize(samples, match="ichigo").ids
         assert self._counter is not None
         self._counter.add(ids)

@@ -7,6 +7,7 @@ written. Settings and tokenizer are the caller's concern.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -241,10 +242,12 @@ def _write(
                 writer.put(name, array)
             writer.finish()
         temporary.replace(path)
-    except OSError as fault:
-        raise OutputError(f"{path}: cannot be written ({fault}); choose another folder") from fault
+    except OSError as fault:  # its own text names the temporary file, which nobody knows
+        reason = fault.strerror or str(fault)
+        raise OutputError(f"{path}: cannot be written ({reason}); choose another folder") from fault
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _smallest_exact(array: np.ndarray) -> str:

@@ -5,11 +5,12 @@ and is removed by the next writer.
 """
 
 import errno
+import json
 import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
@@ -17,6 +18,7 @@ from typing import IO, Any, Self
 from tercet.dataset.token_tables import (
     CODEBOOK_COLUMNS,
     SCHEMA_KEY,
+    SETTINGS_KEY,
     SHARD_NAME,
     arrow,
     arrow_schema,
@@ -43,7 +45,12 @@ class TokenTableWriter:
     """
 
     def __init__(
-        self, folder: str | Path, *, rows_per_shard: int = 1000, max_age_s: float = 600.0
+        self,
+        folder: str | Path,
+        *,
+        rows_per_shard: int = 1000,
+        max_age_s: float = 600.0,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         """Open a folder, making it and those above it.
 
@@ -51,6 +58,7 @@ class TokenTableWriter:
             folder: Where the shards are, or shall be.
             rows_per_shard: A shard is finished when it has so many rows.
             max_age_s: Or when it is so old, at the next recording.
+            settings: How the codes are made, as JSON has it; every shard says so (`settings_in`).
 
         Raises:
             OptionError: less than one row per shard.
@@ -61,6 +69,7 @@ class TokenTableWriter:
         self._folder = Path(folder)
         self._rows_per_shard = rows_per_shard
         self._max_age_s = max_age_s
+        self._settings = settings
         arrow(OutputError, str(folder))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +97,7 @@ class TokenTableWriter:
         self._check(audio_id, rows)
         try:
             if self._shard is None:
-                self._shard = _Shard(self._folder)
+                self._shard = _Shard(self._folder, self._settings)
             self._shard.add(rows)
             if (
                 self._shard.n_rows >= self._rows_per_shard
@@ -143,7 +152,7 @@ class TokenTableWriter:
 class _Shard:
     """One file under way."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None) -> None:
         self.opened_at = time.monotonic()
         self.n_rows = 0
         self._folder = folder
@@ -153,7 +162,8 @@ class _Shard:
         self._file: IO[bytes] = self._path.open("xb")
         _lock(self._file)
         pa = arrow(OutputError, str(folder))
-        self._schema = arrow_schema(pa).with_metadata({SCHEMA_KEY: SCHEMA.encode()})
+        told = {} if settings is None else {SETTINGS_KEY: json.dumps(settings).encode()}
+        self._schema = arrow_schema(pa).with_metadata({SCHEMA_KEY: SCHEMA.encode(), **told})
         self._pa = pa
         self._writer = pa.parquet.ParquetWriter(
             self._file, self._schema, compression="zstd", write_page_checksum=True

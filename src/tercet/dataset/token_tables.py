@@ -4,8 +4,10 @@ pandas, pyarrow, polars and `datasets` read the shards as they are. Writing them
 `token_shards`; this file knows the columns and reads. pyarrow is imported when it is needed.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from tercet.results import SpeechTokens
 
 INSTALL = 'pip install "tercet[data]"'
 SCHEMA_KEY = b"tercet_schema"  # in the file's own metadata
+SETTINGS_KEY = b"tercet_settings"  # likewise: how the codes were made
 SHARD_NAME = re.compile(r"codes-([0-9]{5,})\.parquet")
 _COLUMNS = (
     ("audio_id", "string", False),
@@ -105,6 +108,27 @@ def finished_ids(folder: str | Path) -> set[str]:
     }
 
 
+def settings_in(folder: str | Path) -> list[dict[str, Any]]:
+    """How the codes of a folder's shards were made: each way once; shards that do not say have none.
+
+    Raises:
+        TokensError: a shard is damaged or something else; pyarrow is missing.
+    """
+    folder = Path(folder)
+    try:
+        found = shards(folder)
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+    ways: list[dict[str, Any]] = []
+    for path in found:
+        with _opened(path) as file:
+            told = (file.schema_arrow.metadata or {}).get(SETTINGS_KEY)
+            way = None if told is None else json.loads(told)
+        if isinstance(way, dict) and way not in ways:
+            ways.append(way)
+    return ways
+
+
 def read_table(path: str | Path) -> Iterator[tuple[str, SpeechTokens]]:
     """Every row of a Parquet file, or of a folder's shards: (audio_id, tokens).
 
@@ -142,30 +166,40 @@ def codebook_of(path: Path) -> dict[str, Any] | None:
 def _batches(path: Path, columns: tuple[str, ...], *, rows: int) -> Iterator[Any]:
     """Record batches of these columns, in the types that they are written with, checked for gaps."""
     pa = arrow(TokensError, str(path))
+    with _opened(path) as file:
+        names = file.schema_arrow.names
+        for column in columns:
+            if column not in names:
+                raise TokensError(f"{path}: has no column {column!r}; is it another table?")
+        metadata = file.schema_arrow.metadata or {}
+        if SCHEMA_KEY in metadata:
+            check_schema(metadata[SCHEMA_KEY].decode("utf-8", "replace"), str(path))
+        wanted = arrow_schema(pa)
+        target = pa.schema([wanted.field(column) for column in columns])
+        missing = file.metadata.num_rows
+        for found in file.iter_batches(batch_size=rows, columns=list(columns)):
+            table = pa.Table.from_batches([found]).select(list(columns)).cast(target)
+            table.validate(full=True)
+            missing -= table.num_rows
+            yield from table.combine_chunks().to_batches()
+        if missing:  # a page's header has no checksum: damaged, it can say that there is nothing
+            raise TokensError(f"{path}: {missing} rows are not there; it is damaged")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A Parquet file, open; whatever is wrong with it within the block is one line.
+
+    Raises:
+        TokensError: it is damaged or something else; pyarrow is missing.
+    """
+    pa = arrow(TokensError, str(path))
     try:
         with (
             path.open("rb") as content,
             pa.parquet.ParquetFile(content, page_checksum_verification=True) as file,
         ):
-            names = file.schema_arrow.names
-            for column in columns:
-                if column not in names:
-                    raise TokensError(f"{path}: has no column {column!r}; is it another table?")
-            metadata = file.schema_arrow.metadata or {}
-            if SCHEMA_KEY in metadata:
-                check_schema(metadata[SCHEMA_KEY].decode("utf-8", "replace"), str(path))
-            wanted = arrow_schema(pa)
-            target = pa.schema([wanted.field(column) for column in columns])
-            missing = file.metadata.num_rows
-            for found in file.iter_batches(batch_size=rows, columns=list(columns)):
-                table = pa.Table.from_batches([found]).select(list(columns)).cast(target)
-                table.validate(full=True)
-                missing -= table.num_rows
-                yield from table.combine_chunks().to_batches()
-            if (
-                missing
-            ):  # a page's header has no checksum: damaged, it can say that there is nothing
-                raise TokensError(f"{path}: {missing} rows are not there; it is damaged")
+            yield file
     except TercetError:
         raise
     except OSError as error:

@@ -66,6 +66,21 @@ def find_head(
     raise ModelNotFoundError(f"no head is called {name!r}; did you mean {meant}? Or {_WAYS}")
 
 
+def head_here(name: str | Path) -> Path | None:
+    """The file that a name means whatever any hub says: a path's, or whisper-at's copy.
+
+    None for a file of the hub, cached or not, and for what is not there.
+    """
+    try:
+        if (path := _as_file(name)) is not None:
+            return path
+        known = known_head(str(name))
+        is_never_fetched = known is not None and bool(known.address)
+        return find_head(name, offline=True) if is_never_fetched else None
+    except ModelNotFoundError:
+        return None
+
+
 def load_head(
     name: str | Path,
     *,

@@ -5,17 +5,19 @@ packages' faults in bookkeeping (rows at wrong times, memory that grows) are not
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from tercet.audio.convention import ICHIGO, window_mel
 from tercet.audio.load import Recording, load
-from tercet.audio.mel import log_mel_maximum
+from tercet.audio.mel import FFT_SAMPLES, log_mel_maximum
 from tercet.audio.mel_stream import mel_slices
 from tercet.audio.sources import AudioSource
 from tercet.audio.windows import RATE_HZ
-from tercet.errors import Cancelled, OptionError
+from tercet.errors import Cancelled, OptionError, SourceOptionError
 from tercet.longform.ear import first_rows, frame_scores, joined_rows
 from tercet.longform.instruments import Instruments
 from tercet.longform.tag_options import TAG_OPTIONS, TagReading, tag_reading
@@ -73,7 +75,8 @@ def tokenize_as_ichigo(
     """`SpeechTokens` with the ids that ichigo_asr's `quantize` gives; a tuple with channel="each".
 
     As the package has it: the log-mel of the whole recording, cut at 30 s or filled up with -1.5; the mask
-    code may be chosen for sound.
+    code may be chosen for sound. What lies behind 30 s is listened to for its loudest value alone, under
+    which the log-mel is floored, and not kept.
 
     Raises:
         HeadError, AudioError, OptionError: as `Model.tokenize`.
@@ -82,7 +85,7 @@ def tokenize_as_ichigo(
     results = []
     for channel, recording in _recordings(audio, given):
         _check_cancel(given)
-        tokens = _quantize(instruments, recording.read(), channel)
+        tokens = _quantize(instruments, _cancellable(recording.blocks(), given), channel)
         _report(given, tokens.duration_s, tokens.duration_s)
         results.append(tokens)
     return tuple(results) if given["channel"] == "each" else results[0]
@@ -99,7 +102,7 @@ def _recordings(
         return
     first = load(audio, sampling_rate=rate, channel=0)
     if first.channels > 1 and not first.reopenable:
-        raise OptionError(
+        raise SourceOptionError(
             f"{first.name}: channel='each' reads it once per channel; save it to a file first"
         )
     yield 0, first
@@ -115,7 +118,7 @@ def _tag(
     given: Mapping[str, Any],
 ) -> SoundEvents:
     if not recording.reopenable:
-        raise OptionError(
+        raise SourceOptionError(
             f"{recording.name}: match 'whisper-at' reads it twice; save it to a file first"
         )
     n_mels = instruments.encoder.geometry.n_mels
@@ -168,10 +171,18 @@ class _Counted:
             yield block
 
 
-def _quantize(instruments: Instruments, samples: np.ndarray, channel: int | None) -> SpeechTokens:
+def _cancellable(blocks: Iterator[np.ndarray], given: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        _check_cancel(given)
+        yield block
+
+
+def _quantize(
+    instruments: Instruments, blocks: Iterator[np.ndarray], channel: int | None
+) -> SpeechTokens:
     codes = instruments.codes
     head = codes.head
-    mel = window_mel(samples, ICHIGO, n_mels=instruments.encoder.geometry.n_mels)
+    samples, mel = _first_window(blocks, n_mels=instruments.encoder.geometry.n_mels)
     states = instruments.encoder.encode(mel).states
     n_samples = min(samples.size, WINDOW_SAMPLES)
     ids = codes.coder.encode(states, allow_mask=True)[
@@ -187,3 +198,20 @@ def _quantize(instruments: Instruments, samples: np.ndarray, channel: int | None
         depth=head.depth,
         channel=channel,
     )
+
+
+def _first_window(blocks: Iterator[np.ndarray], *, n_mels: int) -> tuple[np.ndarray, np.ndarray]:
+    """The beginning of a recording, and the log-mel of its first 30 s floored at all of it."""
+    needed = WINDOW_SAMPLES + FFT_SAMPLES  # the last frame hears beyond 30 s
+    first: list[np.ndarray] = []
+    while sum(block.size for block in first) <= needed:
+        block = next(blocks, None)
+        if block is None:
+            samples = np.concatenate(first)
+            return samples, window_mel(samples, ICHIGO, n_mels=n_mels)
+        first.append(block)
+    samples = np.concatenate(first)
+    floor_max = log_mel_maximum(chain([samples], blocks), n_mels=n_mels, edge="reflect")
+    convention = replace(ICHIGO, mel_floor="file")
+    mel = window_mel(samples[:needed], convention, n_mels=n_mels, floor_max=floor_max)
+    return samples, mel

@@ -10,7 +10,7 @@ from tercet.audio.mel import log_mel_maximum
 from tercet.audio.sources import AudioSource
 from tercet.audio.vad import VadOptions
 from tercet.audio.windows import Window, windows
-from tercet.errors import OptionError
+from tercet.errors import SourceOptionError
 
 Channel = Literal["mean", "each"] | int
 
@@ -47,7 +47,7 @@ class Opening:
 
         Raises:
             AudioError: the source cannot be heard.
-            OptionError: the options need a second pass over a source that can be read only once.
+            SourceOptionError: the options need a second pass over a source that can be read only once.
         """
         if self.channel != "each":
             number = None if self.channel == "mean" else self.channel
@@ -56,7 +56,7 @@ class Opening:
         first = self._load(source, 0)
         if first.channels > 1 and not first.reopenable:
             message = "channel='each' reads it once per channel; save it to a file first"
-            raise OptionError(f"{first.name}: {message}")
+            raise SourceOptionError(f"{first.name}: {message}")
         n_tracks = first.channels
         yield self._track(first, source_index, 0, n_tracks)
         for number in range(1, n_tracks):
@@ -72,7 +72,7 @@ class Opening:
         if self.mel_floor == "file":
             if not recording.reopenable:
                 message = "mel_floor='file' reads it twice; save it to a file first"
-                raise OptionError(f"{recording.name}: {message}")
+                raise SourceOptionError(f"{recording.name}: {message}")
             floor_max = log_mel_maximum(recording.blocks(), n_mels=self.n_mels)
         stream = windows(recording.blocks(), self.vad)
         return Track(source_index, channel, n_tracks, recording.duration_s, stream, floor_max)

@@ -285,3 +285,18 @@ def test_help_names_every_subcommand(codebook):
     for word in ("init", "expand", "merge", "drop-mask", "stats"):
         code, out, _ = codebook(word, "--help")
         assert (0, True) == (code, "tercet codebook" in out)
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("absent/large.safetensors", "No such file or directory"),
+        ("small.safetensors/large.safetensors", "Not a directory"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_named_without_what_it_is_called_meanwhile(
+    codebook, small, out, reason
+):
+    ran = codebook("expand", "small.safetensors", out, "--size", 33)
+    line = f"tercet codebook: {out}: cannot be written ({reason}); choose another folder\n"
+    assert (1, "", line) == ran

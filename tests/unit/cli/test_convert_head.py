@@ -315,3 +315,19 @@ def test_a_source_that_is_no_head_is_one_line(convert, out, source, code, said):
     assert (code, "") == (found, told)
     assert said in err.splitlines()[-1]
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("absent/out.safetensors", "No such file or directory"),
+        ("source.safetensors/out.safetensors", "Not a directory"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_named_without_what_it_is_called_meanwhile(
+    source, capsys, monkeypatch, out, reason
+):
+    monkeypatch.chdir(source.parent)
+    assert 1 == main(["convert", source.name, out])
+    line = f"tercet convert: {out}: cannot be written ({reason}); choose another folder\n"
+    assert line == capsys.readouterr().err

@@ -180,7 +180,7 @@ def test_a_model_without_a_quantizer_is_a_usage_error(
     token_files("dog.txt", "cat.txt")
     monkeypatch.setattr(fake_model, "detokenize", refuse)
     ran = run_tercet("detokenize", *files)
-    assert (2, "tercet: base has no quantizer; give one with tokens=\n") == (ran.code, ran.err)
+    assert (2, "tercet: base has no quantizer; give one with --tokens\n") == (ran.code, ran.err)
 
 
 def test_progress_is_each_files_own_and_adds_up_over_its_recordings(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,29 @@ def test_a_file_named_twice_is_heard_once(recordings: Recordings) -> None:
 def test_a_folder_stands_for_the_audio_in_it_and_below(recordings: Recordings) -> None:
     recordings("z.MP3", "x/b.wav", "x/a.flac", "x/notes.txt", "x/.hidden.wav", ".git/c.wav")
     assert ["z.MP3", "x/a.flac", "x/b.wav"] == found(".")
+
+
+def test_pipes_and_sockets_in_a_folder_are_passed_over_and_links_to_files_are_not(
+    recordings: Recordings,
+) -> None:
+    recordings("x/a.wav", "elsewhere.bin")
+    os.mkfifo("x/fifo.wav")
+    Path("x/pipe.wav").symlink_to("fifo.wav")
+    Path("x/null.wav").symlink_to("/dev/null")
+    Path("x/link.wav").symlink_to("../elsewhere.bin")
+    Path("x/nowhere.wav").symlink_to("gone.wav")  # said when it is heard, not kept quiet
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("x/socket.wav")
+        kept = ["x/a.wav", "x/link.wav", "x/nowhere.wav"]
+        assert kept == found("x") == found("x/*.wav") == found("**/x")
+    assert "only: no audio file in this folder" in refused_folder_of_a_pipe()
+    assert ["x/fifo.wav"] == found("x/fifo.wav")  # named outright
+
+
+def refused_folder_of_a_pipe() -> str:
+    Path("only").mkdir()
+    os.mkfifo("only/fifo.wav")
+    return refused("only")
 
 
 def test_a_pattern_that_the_shell_left_alone_is_matched(recordings: Recordings) -> None:

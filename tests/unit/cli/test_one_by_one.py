@@ -4,7 +4,7 @@ import pytest
 
 from tercet.cli.inputs import Input
 from tercet.cli.listening.one_by_one import one_by_one
-from tercet.errors import EmptyAudioError, HeadError
+from tercet.errors import EmptyAudioError, HeadError, LabelError, SourceOptionError
 from tercet.results import Progress, Transcript
 
 INPUTS = [Input("a.wav", None), Input("b.wav", None)]
@@ -38,4 +38,17 @@ def test_a_recording_that_cannot_be_heard_harms_no_other_and_a_missing_head_all(
     index, error = next(outcomes)
     assert (0, EmptyAudioError) == (index, type(error))
     with pytest.raises(HeadError):
+        next(outcomes)
+
+
+def test_an_option_that_one_recording_cannot_do_harms_no_other_and_a_wrong_one_all():
+    def call(source, *, on_progress):
+        if source == "a.wav":
+            raise SourceOptionError("a.wav: match 'whisper-at' reads it twice")
+        raise LabelError("label 'Bakr' is unknown")
+
+    outcomes = one_by_one(call, INPUTS, lambda _: None, {})
+    index, error = next(outcomes)
+    assert (0, SourceOptionError) == (index, type(error))
+    with pytest.raises(LabelError):
         next(outcomes)

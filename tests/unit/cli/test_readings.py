@@ -1,7 +1,8 @@
 """`tercet listen` with heads: which readings are asked for, and how they are written beside the text."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def test_a_head_that_is_not_read_from_is_not_opened(
             ("child speech, Kid speaking", "Bark"),
         ),
         ("--labels", "my own, odd;Bark", "labels", ("my own, odd", "Bark")),
+        ("--labels", "my own, odd;", "labels", ("my own, odd",)),
         ("--top_k", "3", "top_k", 3),
         ("--threshold", "0.3", "threshold", 0.3),
         ("--threshold", "Bark=0.3,Speech=.6", "threshold", {"Bark": 0.3, "Speech": 0.6}),
@@ -226,7 +228,7 @@ def test_an_option_of_a_reading_that_is_left_out_is_an_error(
     ],
 )
 @pytest.mark.parametrize("files", [["a.mp3"], ["a.mp3", "b.mp3"]])
-def test_a_reading_that_the_model_lacks_is_a_usage_error_in_the_models_words(
+def test_a_reading_that_the_model_lacks_is_a_usage_error_in_the_command_lines_words(
     run_tercet: Run,
     recordings: Make,
     fake_model: Any,
@@ -243,7 +245,7 @@ def test_a_reading_that_the_model_lacks_is_a_usage_error_in_the_models_words(
     monkeypatch.setattr(fake_model, "listen_many", refuse)
     monkeypatch.setattr(fake_model, "stream", refuse)
     ran = run_tercet(command, *files, *words)
-    assert (2, "", "tercet: base has no tag head; give one with tags=\n") == (
+    assert (2, "", "tercet: base has no tag head; give one with --tags\n") == (
         ran.code, ran.out, ran.err,
     )  # fmt: skip
 
@@ -373,3 +375,42 @@ def test_resume_hears_again_what_was_heard_with_other_readings(
     for only, heard in (("text,tags", 1), ("text,tags", 1), ("text,tokens", 2), ("text,tokens", 2)):
         assert 0 == run_tercet(*words, "--only", only).code
         assert heard == len(model.heard)
+
+
+@pytest.mark.parametrize(("command", "option"), [("tag", "--tags"), ("tokenize", "--tokens")])
+def test_none_in_place_of_a_head_is_no_head_though_one_lies_beside_the_model(
+    run_tercet: Run, recordings: Make, fake_model: Any, command: str, option: str
+) -> None:
+    recordings("a.mp3")
+    for words in (["listen"], [command]):
+        for value in ("none", "None"):
+            run_tercet(*words, "a.mp3", option, value)
+            assert "none" == fake_model.loaded[-1][1][option[2:]]
+        for value in ("auto", ""):
+            run_tercet(*words, "a.mp3", option, value)
+            assert option[2:] not in fake_model.loaded[-1][1]
+
+
+def test_no_head_may_be_asked_for_where_its_reading_is_left_out(
+    run_tercet: Run, recordings: Make, fake_model: Any
+) -> None:
+    recordings("a.mp3")
+    ran = run_tercet("listen", "a.mp3", "--only", "text", "--tags", "none")
+    assert (0, "none") == (ran.code, fake_model.loaded[-1][1]["tags"])
+
+
+def test_the_bar_of_what_is_fetched_names_model_and_heads(
+    run_tercet: Run, recordings: Make, fake_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+
+    @contextmanager
+    def bar(name: str, *, quiet: bool) -> Iterator[None]:
+        names.append(name)
+        yield None
+
+    monkeypatch.setattr("tercet.cli.listening.run.download_bar", bar)
+    recordings("a.mp3")
+    run_tercet("listen", "a.mp3")
+    run_tercet("listen", "a.mp3", "--tags", "none", "--tokens", "o/n:codes.pth", "--model", "tiny")
+    assert ["base", "tiny, o/n:codes.pth"] == names

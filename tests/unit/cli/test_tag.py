@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tercet.errors import HeadError, UndecodableAudioError
+from tercet.errors import HeadError, SourceOptionError, UndecodableAudioError
 from tercet.text.event_formats import FORMATS, render
 
 Run = Callable[..., Any]
@@ -171,6 +171,19 @@ def test_under_match_a_bad_file_harms_no_other_and_a_missing_head_all(
     fake_model.answers["a.mp3"] = HeadError("base has no tag head")
     ran = run_tercet("tag", "a.mp3", "b.mp3", "--match", "whisper-at")
     assert (2, "", "tercet: base has no tag head\n") == (ran.code, ran.out, ran.err)
+
+
+@pytest.mark.parametrize("files", [["-", "b.mp3"], ["-"]])
+def test_under_match_what_is_read_once_fails_alone(
+    run_tercet: Run, recordings: Make, fake_model: Any, files: list[str]
+) -> None:
+    recordings("b.mp3")
+    error = SourceOptionError("<stdin>: match 'whisper-at' reads it twice; save it to a file first")
+    fake_model.answers["-"] = error
+    ran = run_tercet("tag", *files, "--match", "whisper-at")
+    assert (1, len(files) - 1) == (ran.code, len(ran.out.splitlines()))
+    line = "tercet: <stdin>: --match whisper-at reads it twice; save it to a file first\n"
+    assert line == ran.err
 
 
 def test_the_other_readings_head_is_not_opened(

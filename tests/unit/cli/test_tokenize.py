@@ -56,6 +56,47 @@ def test_windows_are_printed_while_they_are_heard(
     ) == run_tercet("tokenize", "a.mp3").out
 
 
+EMPTY = "<|sound_start|><|sound_end|>\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--match", "ichigo"], ["-o", "out"]])
+def test_a_recording_too_short_for_a_code_is_an_empty_group_in_text(
+    run_tercet: Run, recordings: Make, fake_model: Any, hear: Any, codes: Any, words: list[str]
+) -> None:
+    folder = recordings("a.mp3")
+    answer = codes() if "--match" in words else hear(speech_tokens=codes())
+    fake_model.answers["a.mp3"] = answer
+    ran = run_tercet("tokenize", "a.mp3", "--verbose", *words)
+    assert 0 == ran.code
+    assert "a.mp3: too short for a token" in ran.err
+    assert EMPTY == ((folder / "out" / "a.txt").read_text() if "-o" in words else ran.out)
+
+
+def test_a_recording_too_short_for_a_code_has_its_place_among_others(
+    run_tercet: Run, recordings: Make, fake_model: Any, hear: Any, codes: Any
+) -> None:
+    recordings("a.mp3", "b.mp3")
+    fake_model.answers["a.mp3"] = hear(speech_tokens=codes())
+    ran = run_tercet("tokenize", "a.mp3", "b.mp3", "--quiet")
+    assert f"{EMPTY}<|sound_start|><|sound_0098|><|sound_end|>\n" == ran.out
+    rows = run_tercet("tokenize", "a.mp3", "b.mp3", "--quiet", "-f", "jsonl").out.splitlines()
+    told = [(row["file"], row["ids"], row["n_windows"]) for row in map(json.loads, rows)]
+    assert [("a.mp3", [], 1), ("b.mp3", [98], 1)] == told
+
+
+def test_a_recording_without_a_code_is_a_row_of_a_table_and_can_be_read_back(
+    run_tercet: Run, recordings: Make, fake_model: Any, hear: Any, codes: Any
+) -> None:
+    folder = recordings("a.mp3")
+    fake_model.answers["a.mp3"] = hear(speech_tokens=codes())
+    assert 0 == run_tercet("tokenize", "a.mp3", "-o", "table", "-f", "parquet").code
+    assert {"a.mp3": []} == rows_of(folder / "table")
+    assert 0 == run_tercet("tokenize", "a.mp3", "-o", "out", "-f", "all").code
+    for name in FORMATS:
+        ((stem, tokens),) = read_tokens(folder / "out" / f"a.{name}")
+        assert ("a", 0) == (stem, len(tokens))
+
+
 def test_what_another_command_filed_under_the_same_name_is_not_finished(
     run_tercet: Run, recordings: Make, fake_model: Any
 ) -> None:

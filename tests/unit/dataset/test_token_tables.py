@@ -13,7 +13,7 @@ import pytest
 
 from tercet.dataset.token_files import read_tokens
 from tercet.dataset.token_shards import TokenTableWriter
-from tercet.dataset.token_tables import finished_ids, read_table
+from tercet.dataset.token_tables import finished_ids, read_table, settings_in
 from tercet.errors import OptionError, OutputError, TokensError
 
 
@@ -343,3 +343,21 @@ def test_another_table_is_named(tmp_path):
         list(read_table(path))
     with pytest.raises(TokensError, match=r"holds no codes-00000\.parquet"):
         list(read_table(tmp_path))
+
+
+def test_shards_say_how_their_codes_were_made_each_way_once(tokens, tmp_path):
+    ways = [{"match": None, "channel": 1}, None, {"match": "ichigo"}, {"match": None, "channel": 1}]
+    for n, way in enumerate(ways):
+        with TokenTableWriter(tmp_path, settings=way) as writer:
+            writer.add(f"{n}", tokens([n]))
+    assert [ways[0], ways[2]] == settings_in(tmp_path)
+    assert ["0", "1", "2", "3"] == [audio_id for audio_id, _ in read_table(tmp_path)]
+
+
+def test_settings_of_a_damaged_shard_are_one_line(tokens, tmp_path):
+    (tmp_path / "codes-00000.parquet").write_bytes(b"PAR1 is all there is")
+    with pytest.raises(TokensError, match=r"codes-00000\.parquet: not readable") as caught:
+        settings_in(tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(TokensError, match="cannot be read"):
+        settings_in(tmp_path / "absent")

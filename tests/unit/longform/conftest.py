@@ -1,7 +1,10 @@
 """A model that computes nothing: what it writes about a window is a name for that window's sound."""
 
 import hashlib
+import sys
 import threading
+import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -217,6 +220,30 @@ def fake(byte_tokenizer) -> Callable[..., Fake]:
 def working_ahead() -> Callable[[], list[threading.Thread]]:
     """`working_ahead()`: the threads that are encoding ahead of somebody."""
     return lambda: [thread for thread in threading.enumerate() if thread.name == "tercet-ahead"]
+
+
+@pytest.fixture
+def held_mib(working_ahead) -> Callable[[], float]:
+    """`held_mib()`: what is held, in MiB, once no thread that works ahead can do any more.
+
+    For `tracemalloc`. Called where the other half of the loop waits: a thread then stops by itself, at its
+    limit or at the end, however slow the machine is. What either half takes for a moment is not held.
+    """
+
+    def is_stuck(thread: threading.Thread) -> bool:
+        frame = sys._current_frames().get(thread.ident or 0)
+        names = []
+        while frame is not None:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back
+        return not thread.is_alive() or names[:2] == ["wait", "put"]
+
+    def measure() -> float:
+        while not all(is_stuck(thread) for thread in working_ahead()):
+            time.sleep(0.001)
+        return tracemalloc.get_traced_memory()[0] / 2**20
+
+    return measure
 
 
 @pytest.fixture

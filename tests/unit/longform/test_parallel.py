@@ -363,24 +363,50 @@ def test_words_that_the_bridge_heard_join_the_windows(fake, noise) -> None:
     assert ["joined at the seam", None] == [window.reason for window in heard.windows]
 
 
-def peak_mib(call) -> float:
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1] / 2**20
-    finally:
-        tracemalloc.stop()
+MINUTE_MIB = 60 * 16000 * 4 / 2**20
 
 
 def test_a_long_recording_takes_no_more_memory_than_a_short_one(fake, noise) -> None:
-    """Seams all the way, so that each window hangs on the next one."""
-    sounds = {minutes: noise(60 * minutes) for minutes in (2, 8)}
-    peaks = {
-        minutes: peak_mib(lambda: fake(4).model.transcribe(samples, **HEAR_ALL))  # noqa: B023
-        for minutes, samples in sounds.items()
-    }
-    minute_mib = 60 * 16000 * 4 / 2**20
-    assert peaks[8] < peaks[2] + minute_mib  # six minutes more of sound, not one of them held
+    """Seams all the way, so that each window hangs on the next one. One thread: always the same peak."""
+
+    def peak_mib(minutes: int) -> float:
+        samples = noise(60 * minutes)
+        model = fake(4, overlap=False).model
+        tracemalloc.start()
+        try:
+            model.transcribe(samples, **HEAR_ALL)
+            return tracemalloc.get_traced_memory()[1] / 2**20
+        finally:
+            tracemalloc.stop()
+
+    peak_mib(1)  # what is made once and kept
+    assert peak_mib(8) < peak_mib(2) + MINUTE_MIB  # six minutes more of sound, not one of them held
+
+
+def test_working_ahead_holds_no_more_of_a_long_recording_than_of_a_short_one(
+    fake, noise, held_mib
+) -> None:
+    """With two threads, the peak would depend on whether both need most at the same moment."""
+
+    def most_held_mib(minutes: int) -> float:
+        held: list[float] = []
+
+        def write(voice: int, tokenizer) -> list[int]:
+            held.append(held_mib())  # as windows are decoded: as many as can be are ready
+            return [tokenizer.timestamp_begin, voice, tokenizer.timestamp_begin + 100]
+
+        samples = noise(60 * minutes)
+        model = fake(4, write).model
+        tracemalloc.start()
+        try:
+            model.transcribe(samples, **HEAR_ALL)
+            return max(held)
+        finally:
+            tracemalloc.stop()
+
+    most_held_mib(1)  # what is made once and kept
+    # Five minutes are more than both threads may have in hand.
+    assert most_held_mib(11) < most_held_mib(5) + MINUTE_MIB
 
 
 @pytest.mark.parametrize(("overlap", "n_ahead"), [(False, 2), (True, 5)])

@@ -8,6 +8,7 @@ import pytest
 
 import tercet
 from tercet.audio.convention import ICHIGO
+from tercet.audio.mel import log_mel
 from tercet.decoding.fallback import decode_with_fallback
 from tercet.listener import FALLBACK_TEMPERATURES
 
@@ -245,6 +246,37 @@ def test_match_stops_at_30_s_as_the_original_does(fake, noise) -> None:
     assert 1025 == len(everything.model.tokenize(noise(41)))
 
 
+@pytest.mark.parametrize("seconds", [29.9, 30.0, 30.02, 30.03, 41.0, 73.001])
+@pytest.mark.parametrize("loudest", ["start", "end"])
+def test_match_floors_the_log_mel_at_all_of_the_recording(fake, noise, seconds, loudest) -> None:
+    sound = 0.001 * noise(seconds)
+    sound[slice(None, 30) if loudest == "start" else slice(-30, None)] = 1.0  # an edge: reflected
+    seen: list[np.ndarray] = []
+    everything = fake(**ALL)
+    encode = everything.encoder.encode
+    everything.encoder.encode = lambda mel: seen.append(mel) or encode(mel)
+    tokens = everything.model.tokenize(iter(np.array_split(sound, 9)), match="ichigo")
+    whole = log_mel(sound, pad_to=None)[:, :3000]
+    expected = np.pad(whole, ((0, 0), (0, 3000 - whole.shape[1])), constant_values=-1.5)
+    np.testing.assert_allclose(expected, seen[0], atol=1e-5)
+    assert min(seconds, 30.0) == pytest.approx(tokens.duration_s, abs=1e-4)
+
+
+def test_match_holds_no_more_of_ten_minutes_than_of_one(fake, noise) -> None:
+    def peak_mib(minutes: int) -> float:
+        model = fake(**ALL).model
+        blocks = (noise(10, seed) for seed in range(6 * minutes))
+        tracemalloc.start()
+        try:
+            model.tokenize(blocks, match="ichigo")
+            return tracemalloc.get_traced_memory()[1] / 2**20
+        finally:
+            tracemalloc.stop()
+
+    peak_mib(1)  # what is made once
+    assert peak_mib(10) < peak_mib(1) + 1.0  # one thread: nothing of it depends on time
+
+
 @pytest.mark.parametrize(
     ("seconds", "resolution_s", "rows"), [(65, None, 7), (65, 2, 33), (30, 10, 3), (3, 12, 1)]
 )
@@ -318,22 +350,22 @@ def test_a_file_that_can_be_read_once_is_heard_in_one_pass(fake, noise) -> None:
 
 
 def test_sounds_and_codes_of_a_long_stream_take_no_more_memory_than_of_a_short_one(
-    fake, noise
+    fake, noise, held_mib
 ) -> None:
     """whisper-at keeps every segment's graph: some 100 MB per 30 s."""
 
-    def peak_mib(minutes: int) -> float:
+    def most_held_mib(minutes: int) -> float:
         blocks = (noise(60, seed) for seed in range(minutes))
         model = fake(**ALL).model
         tracemalloc.start()
         try:
-            for _ in model.stream(blocks, only="tags,tokens"):
-                pass
-            return tracemalloc.get_traced_memory()[1] / 2**20
+            return max(held_mib() for _ in model.stream(blocks, only="tags,tokens"))
         finally:
             tracemalloc.stop()
 
-    assert peak_mib(12) < peak_mib(5) + 60 * 16000 * 4 / 2**20  # not one minute of sound more
+    most_held_mib(1)  # what is made once and kept
+    # Not one minute of sound more.
+    assert most_held_mib(12) < most_held_mib(5) + 60 * 16000 * 4 / 2**20
 
 
 @pytest.mark.parametrize(("call", "match"), [("tag", "whisper-at"), ("tokenize", "ichigo")])
@@ -343,3 +375,15 @@ def test_progress_and_cancelling_work_under_match_too(fake, noise, call, match) 
     assert seen[-1].done_s == pytest.approx(65 if call == "tag" else 30)
     with pytest.raises(tercet.Cancelled):
         getattr(fake(**ALL).model, call)(noise(3), match=match, should_cancel=lambda: True)
+
+
+@pytest.mark.parametrize("match", [None, "ichigo"])
+def test_sound_too_short_for_a_code_gives_one_empty_window(fake, noise, match) -> None:
+    model = fake(**ALL).model
+    tokens = model.tokenize(noise(0.039), match=match)
+    (window,) = tokens.windows
+    assert (0.0, [], 0.039) == (window[0], window[1].tolist(), tokens.duration_s)
+    (part,) = model.stream(noise(0.039), only="tokens")
+    assert 0 == len(part.speech_tokens)
+    assert "" == model.detokenize(tokens).text
+    assert "" == model.detokenize(str(tokens)).text

@@ -8,7 +8,7 @@ from typing import Any
 from tercet.cli.inputs import Input
 from tercet.cli.listening.results import Result, results_of
 from tercet.cli.listening.work import Finished, OnProgress
-from tercet.errors import AudioError, TercetError
+from tercet.errors import AudioError, SourceOptionError, TercetError
 from tercet.results import Progress
 
 
@@ -24,7 +24,7 @@ def one_by_one(
         outcome: Sequence[Result] | TercetError
         try:
             outcome = results_of(call(entry.source, on_progress=report, **given))
-        except AudioError as error:
+        except (AudioError, SourceOptionError) as error:
             outcome = error
         yield index, outcome
 

@@ -20,6 +20,7 @@ from tercet.cli.listening.telling import Told, is_empty, readings_in, tell, tell
 from tercet.cli.listening.work import Work
 from tercet.cli.options.groups import CommandOptions
 from tercet.cli.options.parser import CommandWords, parse
+from tercet.cli.wording import as_said_here
 from tercet.errors import (
     AudioError,
     FingerprintError,
@@ -82,7 +83,7 @@ def _run(work: Work, find_inputs: Find, deliver: Choose) -> int:
         close_stdout()
         return exit_codes.FAILED
     except TercetError as error:
-        screen.error(str(error))
+        screen.error(as_said_here(error))
         if isinstance(error, OutputError):
             close_stdout()
         return exit_codes.USAGE if isinstance(error, _USAGE_ERRORS) else exit_codes.FAILED
@@ -113,7 +114,7 @@ def _load(work: Work, screen: Screen) -> None:
 
     options = work.common
     with (
-        download_bar(options.model, quiet=options.quiet) as on_fetched,
+        download_bar(options.shown_names, quiet=options.quiet) as on_fetched,
         licence_notes(quiet=options.quiet, show=screen.say),
     ):
         arguments = options.load_arguments() | {"on_progress": on_fetched}
@@ -186,5 +187,5 @@ def _deliver(
 
 def _naming(entry: Input, error: TercetError) -> str:
     """The error's line; it names the input once."""
-    line = str(error)
+    line = as_said_here(error)
     return line if entry.shown in line else f"{entry.shown}: {line}"

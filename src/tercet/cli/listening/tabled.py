@@ -1,14 +1,16 @@
 """Speech tokens of a corpus as one table in a folder (Parquet); --resume goes by the ids that it holds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from tercet.cli.inputs import Input, check_unchanged
 from tercet.cli.listening.naming import audio_ids
 from tercet.cli.listening.progress import Screen
 from tercet.cli.listening.results import Result
+from tercet.cli.listening.work import Work
 from tercet.dataset.token_shards import TokenTableWriter
-from tercet.dataset.token_tables import finished_ids
+from tercet.dataset.token_tables import finished_ids, settings_in
 from tercet.errors import OptionError, TercetError
 from tercet.results import SpeechTokens
 
@@ -21,27 +23,32 @@ class Tabled:
 
     def __init__(
         self,
+        work: Work,
         folder: str,
         inputs: Sequence[Input],
         screen: Screen,
         *,
         tokens_of: Callable[[object], SpeechTokens],
-        resume: bool,
     ) -> None:
         """Open the table.
 
         Raises:
             OutputError: the folder cannot be used.
-            OptionError: without `resume`, some of the recordings are in it already.
+            OptionError: its codes were made with other settings; without --resume, some of the recordings
+                are in it already.
             TokensError: what is in it is damaged.
         """
         self._folder = folder
         self._screen = screen
         self._tokens_of = tokens_of
-        self._writer = TokenTableWriter(folder)
+        settings = work.settings()
+        self._writer = TokenTableWriter(folder, settings=settings)
+        _check_settings(folder, settings)
         there = finished_ids(folder)
         ids = audio_ids(inputs)
-        if not resume and (twice := next((each for each in ids if each in there), None)):
+        if not work.common.resume and (
+            twice := next((each for each in ids if each in there), None)
+        ):
             raise OptionError(
                 f"{folder}: the table holds {twice} already; --resume skips what is there, "
                 "or choose another folder"
@@ -101,3 +108,15 @@ class Tabled:
             OutputError: it cannot be written.
         """
         self._writer.finish()
+
+
+def _check_settings(folder: str, settings: Mapping[str, Any]) -> None:
+    """Rows of one table are made alike. Shards that do not say how they were made are let through."""
+    for before in settings_in(folder):
+        names = dict.fromkeys([*settings, *before])
+        other = next((name for name in names if before.get(name) != settings.get(name)), None)
+        if other is not None:
+            raise OptionError(
+                f"{folder}: the table was made with another --{other} ({before.get(other)} there, "
+                f"{settings.get(other)} here); give the same, or choose another folder"
+            )

@@ -4,7 +4,7 @@ A command's class inherits its groups from the last panel of the help to the fir
 list the fields of the last base first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from tercet.cli.options.table import Options, switch, valued
 from tercet.errors import OptionError
 
 OUTPUT, MODEL, AUDIO = "Output", "Model", "Audio"
+NO_HEAD = "none"  # for `tercet.load_model`: none at all
 
 
 def output_format(
@@ -106,7 +107,7 @@ class ModelOptions(Options):
             "threads": self.threads or None,
             "offline": self.offline or None,  # without the option, the environment decides
             **self.heads,
-            **dict.fromkeys(self.idle_heads, "none"),
+            **dict.fromkeys(self.idle_heads, NO_HEAD),
         }
 
     @property
@@ -116,21 +117,28 @@ class ModelOptions(Options):
 
     @property
     def heads(self) -> dict[str, str]:
-        """The heads that are named; a command that reads without one has no option for it."""
+        """The heads that are named; a command that reads without one has no option for it.
+
+        "none" among them means none, though one may lie beside the model (`tercet.load_model`).
+        """
         named = {name: getattr(self, name, None) for name in ("tags", "tokens")}
         return {name: head for name, head in named.items() if head is not None}
 
+    @property
+    def shown_names(self) -> str:
+        """The model and the heads that are named, for the bar while one of them is fetched."""
+        return ", ".join([self.model, *(head for head in self.heads.values() if head != NO_HEAD)])
+
     def model_settings(self) -> dict[str, Any]:
-        """What of the model a result depends on. Threads and batch size are not among it."""
+        """What of the model a result depends on, heads aside. Threads and batch size are not among it."""
         names = ("model", "device", "compute_type", "engine")
-        return {name: getattr(self, name) for name in names} | self.heads
+        return {name: getattr(self, name) for name in names}
 
 
 def _head(what: str) -> Any:
-    parse: Callable[[str], object] = values.or_none(values.plain)
     return valued(
-        MODEL, "None", parse, "HEAD",
-        f"{what}: a file, a known name, OWNER/NAME:FILE; None: the model's own, if any.",
+        MODEL, "auto", values.head, "HEAD",
+        f"{what}: a file, a known name, OWNER/NAME:FILE; auto: the model's own, if any; none: no head.",
     )  # fmt: skip
 
 

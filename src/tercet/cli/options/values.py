@@ -49,6 +49,13 @@ def optional_text(text: str) -> str | None:
     return None if text.lower() in ("", "none", "auto") else text
 
 
+def head(text: str) -> str | None:
+    """A head's file or name; `none` stands for no head at all, `auto` and nothing for none given."""
+    if text.lower() in ("", "auto"):
+        return None
+    return "none" if text.lower() == "none" else text
+
+
 def folder(text: str) -> str | None:
     """The path of a folder; `None` means that none is given."""
     return None if plain(text) == "None" else text

@@ -1,0 +1,57 @@
+"""Which heads a run reads with, known by what they hold: a file that was trained anew is another head.
+
+Opens and fetches none.
+"""
+
+import hashlib
+from pathlib import Path
+
+from tercet.cli.options.groups import NO_HEAD, ModelOptions
+from tercet.errors import ModelNotFoundError
+
+_DIGITS = 16  # 64 bits of SHA-256
+
+
+def heads_by_content(options: ModelOptions) -> dict[str, str]:
+    """What --resume goes by: {"tags": ..., "tokens": ...} for the heads that a run would open.
+
+    A file on this machine stands for its content, wherever it lies, also one that came with the model. A
+    file of the hub stands for its name, since it may have yet to be fetched; so does what is not there.
+    """
+    from tercet.hub.heads import head_here  # late: --help needs none of it
+
+    named = options.heads
+    beside = _beside(options.model)
+    contents: dict[str, str] = {}
+    for reading in ("tags", "tokens"):
+        name = named.get(reading)
+        if reading in options.idle_heads or (name is None and reading not in beside):
+            continue
+        if name is None:
+            contents[reading] = _content(beside[reading])
+        else:
+            file = None if name == NO_HEAD else head_here(name)
+            contents[reading] = name if file is None else _content(file)
+    return contents
+
+
+def _beside(model: str) -> dict[str, Path]:
+    """Heads in the model's folder; none of the hub's, which may have yet to be fetched."""
+    from tercet.hub.find import as_path
+    from tercet.hub.heads import heads_beside
+    from tercet.hub.packages import in_package
+
+    try:
+        folder = as_path(model) or in_package(model)
+    except ModelNotFoundError:  # said where it is opened
+        return {}
+    return {} if folder is None else heads_beside(folder)
+
+
+def _content(file: Path) -> str:
+    """A short name for a file's content; its path where it cannot be read, which is said elsewhere."""
+    try:
+        with file.open("rb") as content:
+            return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()[:_DIGITS]}"
+    except OSError:
+        return str(file)

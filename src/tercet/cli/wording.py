@@ -1,0 +1,19 @@
+"""Errors in the words of the command line: the library's name Python's arguments. Changes nothing else."""
+
+import re
+
+from tercet.errors import TercetError
+
+# "load_model(..., tags=FILE), --tags FILE" is said to both: the second half is ours.
+_TO_BOTH = re.compile(r"load_model\(\.\.\., (tags|tokens)=FILE\), (?=--\1 FILE)")
+_WITH_VALUE = re.compile(r"(?<![\w./-])(tags|tokens)=FILE\b")
+_ALONE = re.compile(r"(?<![\w./-])(tags|tokens)=(?=[\s,;.:)]|$)")
+_CHOSEN = re.compile(r"(?<![\w./-])(channel|match|mel_floor)[= ]'([\w-]+)'")
+
+
+def as_said_here(error: TercetError) -> str:
+    """The error's line with `--tokens FILE` for `tokens=FILE`, `--channel each` for `channel='each'`."""
+    line = _TO_BOTH.sub("", str(error))
+    line = _WITH_VALUE.sub(r"--\1 FILE", line)
+    line = _ALONE.sub(r"--\1", line)
+    return _CHOSEN.sub(r"--\1 \2", line)
