@@ -1,6 +1,6 @@
 # Each target makes the virtual environment it needs. `make demo` for a first look, `make test` for everything.
 PYTHON ?= python3
-RECORDING ?= $(firstword $(wildcard examples/*.opus examples/*.flac examples/*.wav examples/*.ogg))
+RECORDING ?= examples/scene.opus
 PIP = bin/python -m pip --disable-pip-version-check
 READY = .venv/ready
 
@@ -9,7 +9,7 @@ READY = .venv/ready
 demo: python
 	$(PYTHON) -m venv --clear .venv-demo
 	.venv-demo/$(PIP) install --quiet -c constraints.txt . ./models/base
-	.venv-demo/bin/tercet listen $(RECORDING)
+	.venv-demo/bin/tercet listen $(RECORDING) --output_format timeline
 
 test: $(READY)
 	.venv/bin/python -m pytest -n 2 --dist loadfile

@@ -271,7 +271,7 @@ class Model:
         batch_size: int | None = None,
         vad_filter: bool = True,
         vad_parameters: Mapping[str, object] | None = None,
-        gate: bool | str = False,
+        gate: bool | str = "auto",
         mel_floor: MelFloor = "window",
         channel: Channel = "mean",
         on_progress: Callable[[Progress], None] | None = None,

@@ -49,29 +49,10 @@ README = blocks((ROOT / "README.md").read_text(encoding="utf-8"))
 COMMANDS = [command for block in README for command in block.commands()]
 
 
-@pytest.fixture(scope="session")
-def toy_heads(tmp_path_factory, base_model: Path, repository: Path) -> Path:
-    """What the README's `python examples/make_heads.py heads` makes."""
-    folder = tmp_path_factory.mktemp("toy")
-    script = repository / "examples" / "make_heads.py"
-    command = [sys.executable, str(script), "heads"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return folder / "heads"
-
-
-def test_the_toy_heads_are_made_by_the_command_that_the_readme_shows(repository: Path) -> None:
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    assert "\npython examples/make_heads.py heads " in text
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:3])[-60:])
-def test_a_block_of_the_readme_runs(
-    command: list[str], tmp_path: Path, toy_heads: Path, repository: Path
-) -> None:
+def test_a_block_of_the_readme_runs(command: list[str], tmp_path: Path, repository: Path) -> None:
     (tmp_path / "examples").symlink_to(repository / "examples")
     (tmp_path / "tests").symlink_to(repository / "tests")
-    (tmp_path / "heads").symlink_to(toy_heads)
     programs = str(Path(sys.executable).parent)
     run = subprocess.run(
         command,

@@ -16,7 +16,13 @@ from tercet.convert.head_store import write_head
 
 @pytest.fixture(scope="session")
 def shipped(base_model: Path) -> tercet.Model:
-    """The model that the distribution tercet-base brings, in int8."""
+    """The model that the distribution tercet-base brings, in int8, without its heads."""
+    return tercet.load_model(base_model, tags="none", tokens="none", threads=2)
+
+
+@pytest.fixture(scope="session")
+def with_heads(base_model: Path) -> tercet.Model:
+    """The same with the heads that it brings."""
     return tercet.load_model(base_model, threads=2)
 
 

@@ -57,9 +57,9 @@ def test_one_pass_gives_the_same_events_beside_the_text(program, clip, tag_head,
 @pytest.mark.parametrize(
     ("expected", "words"),
     [
-        ("has no tag head; give one", ["listen", "--only", "text,tags"]),
-        ("has no tag head; give one", ["tag"]),
-        ("has no quantizer; give one", ["tokenize"]),
+        ("has no tag head; give one", ["listen", "--only", "text,tags", "--tags", "none"]),
+        ("has no tag head; give one", ["tag", "--tags", "none"]),
+        ("has no quantizer; give one", ["tokenize", "--tokens", "none"]),
         ("did you mean 'Bark'?", ["tag", "--labels", "Bakr", "--tags", "HEAD"]),
         ("is a tag head; give it as", ["tokenize", "--tokens", "HEAD"]),
         ("no-such-head", ["tag", "--tags", "no-such-head"]),

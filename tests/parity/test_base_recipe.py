@@ -32,18 +32,25 @@ def digests(folder, names):
     return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in names}
 
 
+HEADS = {
+    "tags.safetensors",
+    "tokens.safetensors",
+}  # trained, not made: recipes/tags, recipes/tokens
+
+
 def test_the_genuine_weights_give_the_committed_files(made, base_model):
-    expected = checksums(base_model)
+    shipped = checksums(base_model)
+    expected = {name: digest for name, digest in shipped.items() if name not in HEADS}
     assert {"model.safetensors", "config.json", "tokenizer.json"} < set(expected)
     assert expected == digests(made, expected)
-    assert (base_model / "SHA256SUMS").read_bytes() == (made / "SHA256SUMS").read_bytes()
+    assert expected == checksums(made)
     assert sorted([*expected, "SHA256SUMS"]) == sorted(path.name for path in made.iterdir())
 
 
 def test_the_shipped_files_are_whole_and_small(base_model):
     expected = checksums(base_model)
     assert expected == digests(base_model, expected)
-    assert 60e6 < sum((base_model / name).stat().st_size for name in expected) <= 80e6
+    assert 60e6 < sum((base_model / name).stat().st_size for name in expected) < 100e6
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b", "c"]])

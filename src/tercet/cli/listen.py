@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _AUTO = "auto"
 _FORMATS = (*FORMATS, TIMELINE)
+_WHOLE = frozenset({"json", "jsonl", TIMELINE})  # formats that show all readings
+_CAPTIONS = frozenset({"srt", "vtt"})
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -84,13 +86,20 @@ class ListenOptions(
 
     @property
     def idle_heads(self) -> tuple[str, ...]:
-        """Those of readings that are not asked for."""
-        if self.only is None:
-            return ()
-        # The text's gate listens to the tag head.
-        is_gated = "text" in self.only and self.gate is not False
-        needed = (*self.only, "tags") if is_gated else self.only
+        """Those of readings that nobody asked for, or that the chosen formats do not show."""
+        needed = set(self._shown if self.only is None else self.only)
+        if "text" in needed and self.gate is not False:
+            needed.add("tags")  # the gate listens to the tag head
         return tuple(name for name in ("tags", "tokens") if name not in needed)
+
+    @property
+    def _shown(self) -> tuple[str, ...]:
+        """What the formats show, and what was asked for by naming its head."""
+        if _WHOLE.intersection(self.output_format):
+            return READINGS
+        has_cues = _CAPTIONS.intersection(self.output_format) and self.sounds == "on"
+        is_told = {"text": True, "tags": has_cues or self.sounds == "only", "tokens": False}
+        return tuple(name for name in READINGS if is_told[name] or name in self.heads)
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Model.listen_many` that decide what is found, `only` aside."""

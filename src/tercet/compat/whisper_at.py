@@ -196,7 +196,7 @@ def _hear(
     with progress_bar(verbose) as bar:
         if bar is not None:
             options.setdefault("on_progress", bar)
-        transcript = model.transcribe(audio, **options)
+        transcript = model.transcribe(audio, gate=False, **options)  # the original has none
     tell(transcript, verbose, is_detected=options.get("language") is None)
     names = {} if tags.labels == audioset_labels() else {"label_names": list(tags.labels)}
     return {

@@ -54,8 +54,13 @@ class Counts:
     @property
     def f1(self) -> float:
         """Harmonic mean of both; 1.0 where there is nothing to find and nothing was found."""
-        total = self.found + self.true
-        return 2 * self.matched / total if total else 1.0
+        return self.f(1.0)
+
+    def f(self, beta: float) -> float:
+        """F-beta: above 1, what is missed counts more than what is false; 1.0 where there is nothing."""
+        weight = beta**2
+        total = self.found + weight * self.true
+        return (1 + weight) * self.matched / total if total else 1.0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(

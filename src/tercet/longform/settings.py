@@ -25,7 +25,7 @@ class ListenSettings:
     seed: int
     batch_size: int
     vad: VadOptions | None
-    gate: bool | str = False  # "auto": on where a tag head knows speech
+    gate: bool | str = "auto"  # on where a tag head knows speech
     mel_floor: MelFloor
     channel: Channel
     sampling_rate: int | None

@@ -111,7 +111,7 @@ def test_sounds_that_are_asked_for_are_heard_or_the_model_says_why_not(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], False),
+        ([], "auto"),
         (["--gate"], True),
         (["--gate", "True"], True),
         (["--gate=auto"], "auto"),
@@ -132,7 +132,8 @@ def test_the_gate_is_the_models_to_use(
     [
         (False, ["--only", "text", "--gate"]),
         (False, ["--only", "text", "--gate=auto"]),
-        (True, ["--only", "text"]),
+        (False, ["--only", "text"]),
+        (True, ["--only", "text", "--no-gate"]),
         (True, ["--only", "tokens", "--gate"]),
     ],
 )

@@ -124,6 +124,7 @@ def test_what_the_model_is_told_when_nothing_is_said(
         "batch_size": 8,
         "offline": None,
         "on_progress": None,
+        "tokens": "none",  # plain text shows none
         "language": None,
         "task": "transcribe",
         "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
@@ -138,7 +139,7 @@ def test_what_the_model_is_told_when_nothing_is_said(
         "longform": "parallel",
         "vad_filter": True,
         "vad_parameters": None,
-        "gate": False,
+        "gate": "auto",
         "mel_floor": "window",
         "channel": "mean",
     } == fake_model.options

@@ -87,7 +87,7 @@ def test_heads_are_named_when_the_model_is_loaded(
     run_tercet: Run, recordings: Make, fake_model: Any
 ) -> None:
     recordings("a.mp3")
-    run_tercet("listen", "a.mp3")
+    run_tercet("listen", "a.mp3", "-f", "json")
     assert {"tags", "tokens"}.isdisjoint(fake_model.loaded[-1][1])
     run_tercet("listen", "a.mp3", "--tags", "my-tags.safetensors", "--tokens", "codes.safetensors")
     given = fake_model.loaded[-1][1]
@@ -382,7 +382,7 @@ def test_none_in_place_of_a_head_is_no_head_though_one_lies_beside_the_model(
     run_tercet: Run, recordings: Make, fake_model: Any, command: str, option: str
 ) -> None:
     recordings("a.mp3")
-    for words in (["listen"], [command]):
+    for words in (["listen", "-f", "json"], [command]):
         for value in ("none", "None"):
             run_tercet(*words, "a.mp3", option, value)
             assert "none" == fake_model.loaded[-1][1][option[2:]]
@@ -414,3 +414,20 @@ def test_the_bar_of_what_is_fetched_names_model_and_heads(
     run_tercet("listen", "a.mp3")
     run_tercet("listen", "a.mp3", "--tags", "none", "--tokens", "o/n:codes.pth", "--model", "tiny")
     assert ["base", "tiny, o/n:codes.pth"] == names
+
+
+@pytest.mark.parametrize(
+    ("words", "idle"),
+    [
+        ({"output_format": ("txt",)}, {"tokens"}),  # the gate listens to the tag head
+        ({"output_format": ("txt",), "gate": False}, {"tags", "tokens"}),
+        ({"output_format": ("srt",), "gate": False}, {"tokens"}),
+        ({"output_format": ("srt",), "gate": False, "sounds": "off"}, {"tags", "tokens"}),
+        ({"output_format": ("txt", "json")}, set()),
+        ({"output_format": ("timeline",)}, set()),
+        ({"output_format": ("txt",), "tokens": "mine.safetensors"}, set()),
+        ({"output_format": ("json",), "only": ("text",), "gate": False}, {"tags", "tokens"}),
+    ],
+)
+def test_heads_whose_reading_no_format_shows_are_not_opened(words: Any, idle: set[str]) -> None:
+    assert idle == set(ListenOptions(files=("a.wav",), **words).idle_heads)

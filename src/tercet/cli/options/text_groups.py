@@ -110,7 +110,7 @@ class VadOptions(Options):
 
     vad_filter: bool = switch(VAD, "True", "Decode only windows in which somebody speaks.")
     gate: bool | str = valued(
-        VAD, "False", values.switch_or_auto, "True|False|auto",
+        VAD, "auto", values.switch_or_auto, "True|False|auto",
         "Keep text only where tags, voices and the decoder agree on speech; auto: with a tag head.",
     )  # fmt: skip
     # Defaults are those of audio/vad.py (a test holds them to it); only changes are passed on.

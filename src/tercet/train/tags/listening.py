@@ -81,25 +81,61 @@ def event_scores(
 
 
 def with_thresholds(
-    head: TagHead, scenes: Sequence[Listened], grid: Sequence[float] = _GRID
+    head: TagHead,
+    scenes: Sequence[Listened],
+    grid: Sequence[float] = _GRID,
+    *,
+    beta: float = 1.0,
+    least_precision: float = 0.0,
 ) -> TagHead:
-    """A copy whose thresholds give the best event F1 (1 s collar) on these scenes.
+    """A copy whose thresholds give the best event F-beta (1 s collar) on these scenes.
 
-    A label with few events borrows from all: what is maximised for it is its own F1, and the common one
-    with the weight of 30 events. Labels that do not occur get the common threshold.
+    A label with few events borrows from all: what is maximised for it is its own F, and the common one
+    with the weight of 30 events. Labels that do not occur get the common threshold. Thresholds at which a
+    label's precision is below `least_precision` are not taken, where any other is there.
     """
     names = labels_of(head.labels)
     by_threshold = [
         event_scores(scenes, head, thresholds=[threshold] * len(names)) for threshold in grid
     ]
-    common = np.array([scores.counts.f1 for scores in by_threshold])
+    common = np.array([scores.counts.f(beta) for scores in by_threshold])
     chosen = []
     for name in names:
         counts = [scores.by_label.get(name) for scores in by_threshold]
         n = max((each.true for each in counts if each is not None), default=0)
-        own = np.array([1.0 if each is None else each.f1 for each in counts])
+        own = np.array([1.0 if each is None else each.f(beta) for each in counts])
         blend = (n * own + _PRIOR_EVENTS * common) / (n + _PRIOR_EVENTS)
+        precise = np.array([each is None or each.precision >= least_precision for each in counts])
+        if precise.any():
+            blend = np.where(precise, blend, -1.0)
         chosen.append(grid[_middle_of_best(blend)])
+    return replace(head, thresholds=tuple(chosen))
+
+
+def with_speech_threshold(
+    head: TagHead,
+    utterances: Sequence[Listened],
+    others: Sequence[Listened],
+    grid: Sequence[float] = _GRID,
+) -> TagHead:
+    """A copy whose threshold for speech tells utterances best from clips without any.
+
+    Of thresholds that do so equally well, the middle one. A head that does not know speech is left as it is.
+    """
+    names = labels_of(head.labels)
+    if SPEECH not in names or not utterances or not others:
+        return head
+    at = names.index(SPEECH)
+    values = []
+    for threshold in grid:
+        tried = list(head.thresholds)
+        tried[at] = threshold
+        made = replace(head, thresholds=tuple(tried))
+        found, n, _ = share_with(utterances, made)
+        false, n_others, _ = share_with(others, made)
+        values.append(found / n - false / n_others)
+    chosen = list(head.thresholds)
+    chosen[at] = grid[_middle_of_best(np.array(values))]
     return replace(head, thresholds=tuple(chosen))
 
 

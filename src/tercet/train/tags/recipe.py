@@ -65,20 +65,24 @@ class ScenesRecipe:
 
     counts: dict[str, int] = field(default_factory=dict)  # by kind, of each round
     rounds: int = 1  # times all that, with other seeds
+    again: dict[str, int] = field(
+        default_factory=dict
+    )  # counts of the rounds after the first, where others
     seed: int = 11
     options: SceneOptions = field(default_factory=SceneOptions)
 
     def __post_init__(self) -> None:
-        for kind, count in self.counts.items():
-            if kind not in KINDS:
-                raise OptionError(f"counts has {kind!r}; the kinds are {', '.join(KINDS)}")
-            _at_least(f"counts.{kind}", count, 0)
+        for name in ("counts", "again"):
+            for kind, count in getattr(self, name).items():
+                if kind not in KINDS:
+                    raise OptionError(f"{name} has {kind!r}; the kinds are {', '.join(KINDS)}")
+                _at_least(f"{name}.{kind}", count, 0)
         _at_least("rounds", self.rounds, 1)
 
-    @property
-    def kinds(self) -> Mapping[Kind, int]:
-        """The counts, by kind."""
-        return {kind: self.counts.get(kind, 0) for kind in KINDS}
+    def kinds(self, number: int) -> Mapping[Kind, int]:
+        """The counts of a round (from 0), by kind."""
+        counts = self.again if number and self.again else self.counts
+        return {kind: counts.get(kind, 0) for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,8 @@ class DevelopmentRecipe:
     spoken: int = 110
     nothing: int = 32
     speech_over_sound_db: float = 5.0
+    beta: float = 1.0  # thresholds give the best F-beta: above 1, what is missed counts more
+    least_precision: float = 0.0  # thresholds at which a label's precision is lower are not taken
     seed: int = 3
 
 
@@ -145,6 +151,9 @@ class TagsRecipe:
     source: str = ""  # where the head's file says that it comes from; "": the recipe's file name
     model: str = "base"
     labels: tuple[str, ...] = ()  # AudioSet's display names; (): all 527
+    left_out: tuple[
+        str, ...
+    ] = ()  # of the file, though trained: what development shows not to be known
     data: DataRecipe
     scenes: ScenesRecipe = field(default_factory=ScenesRecipe)
     development: DevelopmentRecipe = field(default_factory=DevelopmentRecipe)
@@ -152,6 +161,13 @@ class TagsRecipe:
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     loop: LoopRecipe = field(default_factory=LoopRecipe)
     default_threshold: float = 0.5  # where there are no development scenes to calibrate on
+
+    def __post_init__(self) -> None:
+        for name in self.left_out:
+            if name not in self.labels:
+                raise OptionError(f"left_out has {name!r}, which is none of the recipe's labels")
+        if self.labels and set(self.labels) == set(self.left_out):
+            raise OptionError("left_out has all labels; leave some in")
 
 
 def _at_least(name: str, value: float, least: float) -> None:

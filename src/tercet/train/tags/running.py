@@ -24,7 +24,7 @@ from tercet.train.tags.clips import clips_of
 from tercet.train.tags.data import TapWindows, collate
 from tercet.train.tags.encoding import Ears, about_taps, encode_clips, encode_scenes, open_ears
 from tercet.train.tags.figures import Figures, figures_of
-from tercet.train.tags.listening import listened, with_thresholds
+from tercet.train.tags.listening import listened, with_speech_threshold, with_thresholds
 from tercet.train.tags.material import Split, label_names, split
 from tercet.train.tags.mixtures import SceneMaker, orders, utterances
 from tercet.train.tags.recipe import TAP_FRAMES, TagsRecipe
@@ -169,7 +169,7 @@ def _encode_training(
     wanted = [
         order
         for number in range(scenes.rounds)
-        for order in orders(divided.train, scenes.kinds, seed=scenes.seed + number)
+        for order in orders(divided.train, scenes.kinds(number), seed=scenes.seed + number)
     ]
     maker = SceneMaker(divided.train, scenes.options)
     tell = _teller(watcher, "training scenes", len(wanted))
@@ -220,7 +220,10 @@ def _publish(
         name=values.name, licence=values.licence, source=values.source or loaded.path.name
     )
     head = task.head(
-        thresholds=[values.default_threshold], convention=prepared.convention, origin=origin
+        thresholds=[values.default_threshold],
+        convention=prepared.convention,
+        origin=origin,
+        left_out=values.left_out,
     )
     figures: Figures | None = None
     if prepared.development:
@@ -228,12 +231,18 @@ def _publish(
         heard = {
             name: listened(head, scorer, reader) for name, reader in prepared.development.items()
         }
-        head = with_thresholds(head, [*heard["quiet"], *heard["spoken"]])
+        scenes = [*heard["quiet"], *heard["spoken"], *heard["nothing"]]
+        recipe = values.development
+        head = with_thresholds(
+            head, scenes, beta=recipe.beta, least_precision=recipe.least_precision
+        )
+        head = with_speech_threshold(head, heard["speech"], [*heard["clips"], *heard["nothing"]])
         figures = figures_of(head, heard)
     if values.data.tap_frames == TAP_FRAMES:  # others would be fed taps that they never heard
         bound = bound_to(head, checkpoint, values.model)
         write_head(folder / HEAD_FILE, bound, compute_type=values.head.stored)
-    write_report(folder, head, task.by_label(), metrics, figures)
+    of_file = {name: told for name, told in task.by_label().items() if name not in values.left_out}
+    write_report(folder, head, of_file, metrics, figures)
 
 
 def _teller(watcher: Watcher, what: str, n: int) -> Callable[[int], None]:

@@ -1,6 +1,6 @@
 """A tag head being trained: binary cross-entropy on windows of taps (`train.task.TrainTask`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from tercet.model.tag_head import AudioTagger
 from tercet.train.tags.metrics import LabelMetrics
 from tercet.train.tags.recipe import HeadRecipe
 from tercet.train.task import ParameterGroup, TrainTask
+
+_BY_LABEL = ("classifier.proj.weight", "classifier.proj.bias")
 
 
 class TagTask(TrainTask):
@@ -102,12 +104,16 @@ class TagTask(TrainTask):
         thresholds: Sequence[float] = (0.5,),
         convention: InputConvention = SHARED,
         origin: Origin | None = None,
+        left_out: Collection[str] = (),
     ) -> TagHead:
-        """The head as it is now, for a file."""
+        """The head as it is now, for a file; without the labels that are left out."""
+        kept = [at for at, label in enumerate(self.labels) if label not in left_out]
         values: dict[str, Any] = {
             name: np.array(value.detach().cpu().numpy(), np.float32)
             for name, value in self.tagger.state_dict().items()
         }
+        for name in _BY_LABEL:
+            values[name] = values[name][kept]
         recipe = self._recipe
         return TagHead(
             layers=recipe.layers,
@@ -118,7 +124,7 @@ class TagTask(TrainTask):
             time_heads=recipe.time_heads,
             layer_heads=recipe.layer_heads,
             arrays=HeadArrays(values),
-            labels=self.labels,
+            labels=tuple(self.labels[at] for at in kept),
             window_frames=recipe.window_frames,
             hop_frames=recipe.hop_frames,
             thresholds=tuple(float(each) for each in thresholds),

@@ -160,6 +160,30 @@ def test_windows_are_heard_in_training_as_they_are_served(toy: Path, tmp_path: P
     assert (9, 3) == rows.shape
 
 
+def test_a_label_that_is_left_out_is_trained_and_not_in_the_file(toy: Path, tmp_path: Path) -> None:
+    shared = ("loop.epochs=1", "head.stored='float32'", f"data.encoded='{tmp_path / 'taps'}'")
+    run(toy, tmp_path / "all", overrides=shared)
+    run(toy, tmp_path / "some", overrides=(*shared, "left_out=['Dog']"))
+    every, some = (open_head(tmp_path / name / "tags.safetensors") for name in ("all", "some"))
+    assert isinstance(every, TagHead)
+    assert isinstance(some, TagHead)
+    assert (("Speech", "Dog", "Rain"), ("Speech", "Rain")) == (every.labels, some.labels)
+    taps = np.random.default_rng(0).normal(size=(2, 4, 32)).astype(np.float32)
+    windows = np.arange(4)[:, None].repeat(2, 1)
+    of_all, of_some = (TorchTagScorer(each).score(taps, windows) for each in (every, some))
+    np.testing.assert_array_equal(of_all[:, [0, 2]], of_some)
+    assert "Dog" not in json.loads((tmp_path / "some" / "report.json").read_text())["by_label"]
+
+
+def test_rounds_after_the_first_have_counts_of_their_own(toy: Path) -> None:
+    changes = ("scenes.rounds=3", "scenes.again.quiet=2")
+    scenes = load_recipe(toy, TagsRecipe, changes).values.scenes
+    assert [(6, 4), (2, 0), (2, 0)] == [
+        (scenes.kinds(number)["quiet"], scenes.kinds(number)["speech"]) for number in range(3)
+    ]
+    assert 6 == load_recipe(toy, TagsRecipe, ("scenes.rounds=2",)).values.scenes.kinds(1)["quiet"]
+
+
 def test_a_sound_whose_label_is_not_trained_is_refused(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dogs0\.wav: .*one of the recipe's labels, not Dog"):
         run(toy, tmp_path / "run", overrides=("labels=['Rain', 'Speech']",))
@@ -231,6 +255,9 @@ def test_every_recipe_that_is_shipped_can_be_read(name: str) -> None:
         ("head.layer_heads=1", "layer_heads needs layers 'each', not 'weighted'"),
         ("augment.mixup_share=2", "mixup_share is 2.0; give 0..1"),
         ("scenes.counts.clips=1", "counts has 'clips'; the kinds are clip, changed_clip"),
+        ("scenes.again.clips=1", "again has 'clips'; the kinds are clip, changed_clip"),
+        ("left_out=['Cat']", "left_out has 'Cat', which is none of the recipe's labels"),
+        ("left_out=['Rain','Speech','Dog']", "left_out has all labels"),
         ("data.train='x.csv'", "give either"),
         ("data.only_encoded=true", "only_encoded needs a folder"),
         ("loop.batchsize=3", "unknown key 'batchsize'; did you mean 'batch_size'"),
