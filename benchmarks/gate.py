@@ -239,8 +239,11 @@ def show(systems: dict[str, dict[str, dict[str, float]]], title: str) -> None:
     print(f"\n{title}: word error rate, %\n")
     print("| system | " + " | ".join(spoken) + " |\n" + "| --- " * (len(spoken) + 1) + "|")
     for name, of in systems.items():
-        rates = [100 * of[kind]["errors"] / of[kind]["words"] for kind in spoken]
-        print(f"| {name} | " + " | ".join(f"{rate:.2f}" for rate in rates) + " |")
+        rates = [
+            f"{100 * of[kind]['errors'] / of[kind]['words']:.2f}" if kind in of else ""
+            for kind in spoken
+        ]
+        print(f"| {name} | " + " | ".join(rates) + " |")
 
 
 def main() -> None:

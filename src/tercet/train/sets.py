@@ -1,12 +1,31 @@
 """The sets of a recipe: where their manifests are, and which of a set's rows are held out."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tercet.dataset.manifests import Row
+from tercet.dataset.manifests import Row, read_manifest
 
 DATA_VARIABLE = "TERCET_DATA"
+Tell = Callable[[str], object]
+
+
+def untold(_: str) -> None:
+    """For callers who need not know which rows were left out."""
+
+
+def rows_of(
+    path: Path, *, skip_broken: bool, tell: Tell, class_list: Path | None = None
+) -> Sequence[Row]:
+    """The rows of a manifest; broken ones are told, and left out where that is asked for.
+
+    Raises:
+        DataError: rows have faults, and were not to be left out; or there are none.
+    """
+    manifest = read_manifest(path, class_list=class_list, skip_broken=skip_broken)
+    for fault in manifest.faults:
+        tell(f"left out: {fault}")
+    return manifest.rows
 
 
 def root_of(root: str, recipe_path: Path) -> Path:

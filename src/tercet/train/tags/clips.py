@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from tercet.audio.load import load
-from tercet.dataset.manifests import Row, read_manifest
+from tercet.dataset.manifests import Row
 from tercet.errors import DataError
-from tercet.train.sets import is_held_out
+from tercet.train.sets import Tell, is_held_out, rows_of, untold
 from tercet.train.tags.material import labels_of_row
 from tercet.train.tags.recipe import DataRecipe
 from tercet.train.tags.scene import Scene
@@ -17,20 +17,22 @@ Clips = list[tuple[str, Callable[[], Scene]]]  # key, and how it is heard
 _LONGEST_S = 30.0
 
 
-def clips_of(data: DataRecipe, labels: Sequence[str], root: Path) -> dict[str, Clips]:
+def clips_of(
+    data: DataRecipe, labels: Sequence[str], root: Path, tell: Tell = untold
+) -> dict[str, Clips]:
     """The clips to be trained on ("train") and those to be judged by ("valid").
 
     Raises:
         DataError: a manifest is faulty, a clip has a label that the head does not learn, or a side is empty.
     """
-    rows = _rows(root / data.train, data, root)
+    rows = _rows(root / data.train, data, root, tell)
     if data.held_out_field:
         sides = {
             "train": [row for row in rows if not _is_out(row, data)],
             "valid": [row for row in rows if _is_out(row, data)],
         }
     elif data.valid:
-        sides = {"train": rows, "valid": _rows(root / data.valid, data, root)}
+        sides = {"train": rows, "valid": _rows(root / data.valid, data, root, tell)}
     else:
         raise DataError(f"{data.train}: nothing to judge by; give valid, or held_out_field")
     for name, side in sides.items():
@@ -46,9 +48,9 @@ def clips_of(data: DataRecipe, labels: Sequence[str], root: Path) -> dict[str, C
     }
 
 
-def _rows(path: Path, data: DataRecipe, root: Path) -> list[Row]:
+def _rows(path: Path, data: DataRecipe, root: Path, tell: Tell) -> list[Row]:
     class_list = root / data.class_list if data.class_list else None
-    return list(read_manifest(path, class_list=class_list).rows)
+    return list(rows_of(path, skip_broken=data.skip_broken, tell=tell, class_list=class_list))
 
 
 def _is_out(row: Row, data: DataRecipe) -> bool:

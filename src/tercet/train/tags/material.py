@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tercet.dataset.audioset_layout import class_names
-from tercet.dataset.manifests import Row, read_manifest
+from tercet.dataset.manifests import Row
 from tercet.errors import DataError, LabelError
 from tercet.text.labels import audioset_labels, find_labels
-from tercet.train.sets import is_held_out, value_of
+from tercet.train.sets import Tell, is_held_out, rows_of, untold, value_of
 from tercet.train.tags.recipe import DataRecipe, SetRecipe
 from tercet.train.tags.scene import Material, Source
 
@@ -26,8 +26,8 @@ class Split:
     held_out_speech: tuple[tuple[Path, ...], ...]  # by set
 
 
-def split(data: DataRecipe, labels: Sequence[str], root: Path) -> Split:
-    """Read the sets and divide them.
+def split(data: DataRecipe, labels: Sequence[str], root: Path, tell: Tell = untold) -> Split:
+    """Read the sets and divide them; rows that are left out as broken are told.
 
     Sounds are grouped by their fold (rows without one by turns), so that folds can be told apart later.
 
@@ -39,7 +39,7 @@ def split(data: DataRecipe, labels: Sequence[str], root: Path) -> Split:
     for each in data.sets:
         rows = [
             row
-            for row in read_manifest(root / each.manifest).rows
+            for row in rows_of(root / each.manifest, skip_broken=data.skip_broken, tell=tell)
             if not each.label or each.label in row.labels
         ][:: each.every]
         for number, row in enumerate(rows):

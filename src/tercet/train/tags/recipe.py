@@ -38,6 +38,7 @@ class DataRecipe:
     encoded: str = ""  # folder of taps that several runs share; "": the run's own
     only_encoded: bool = False  # train on what `encoded` holds, and hear nothing more
     root: str = ""  # folder of relative manifests; "": TERCET_DATA, else the recipe's folder
+    skip_broken: bool = False  # leave broken rows and missing recordings out, and say which
     sets: tuple[SetRecipe, ...] = ()
     train: str = ""  # clips: a manifest
     valid: str = ""

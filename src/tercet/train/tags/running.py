@@ -154,11 +154,11 @@ def _encode(
 ) -> None:
     """Hear all that is not heard yet."""
     if values.data.sets:
-        divided = split(values.data, labels, root)
+        divided = split(values.data, labels, root, watcher.on_note)
         _encode_training(values, divided, ears, encoded, watcher)
         _encode_development(values, divided, ears, encoded, watcher)
         return
-    for name, clips in clips_of(values.data, labels, root).items():
+    for name, clips in clips_of(values.data, labels, root, watcher.on_note).items():
         encode_clips(encoded / name, ears, clips, on_done=_teller(watcher, name, len(clips)))
 
 

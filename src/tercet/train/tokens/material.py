@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from tercet.audio.load import load
-from tercet.dataset.manifests import Row, read_manifest
+from tercet.dataset.manifests import Row
 from tercet.errors import DataError
-from tercet.train.sets import is_held_out
+from tercet.train.sets import Tell, is_held_out, rows_of, untold
 from tercet.train.tokens.recipe import DataRecipe, SetRecipe, WindowsRecipe
 from tercet.train.waveforms import RATE_HZ, at_speed, coloured_noise
 
@@ -54,8 +54,8 @@ class Sound:
     noisy: np.ndarray | None
 
 
-def splits(data: DataRecipe, root: Path) -> tuple[Split, ...]:
-    """Windows of every set of speech.
+def splits(data: DataRecipe, root: Path, tell: Tell = untold) -> tuple[Split, ...]:
+    """Windows of every set of speech; rows that are left out as broken are told.
 
     Raises:
         DataError: a manifest is faulty, or a set has nothing to train on.
@@ -64,7 +64,7 @@ def splits(data: DataRecipe, root: Path) -> tuple[Split, ...]:
     for number, each in enumerate(data.sets):
         if each.role != "speech":
             continue
-        rows = [row for row in _rows(each, root) if _is_wanted(row, each, data)]
+        rows = [row for row in _rows(each, data, root, tell) if _is_wanted(row, each, data)]
         train = [row for row in rows if not is_held_out(row, each.field, each.held_out)]
         held_out = [row for row in rows if is_held_out(row, each.field, each.held_out)]
         if not train:
@@ -79,10 +79,12 @@ def splits(data: DataRecipe, root: Path) -> tuple[Split, ...]:
     return tuple(found)
 
 
-def noises(data: DataRecipe, root: Path) -> tuple[Path, ...]:
+def noises(data: DataRecipe, root: Path, tell: Tell = untold) -> tuple[Path, ...]:
     """Recordings of noise."""
     sets = [each for each in data.sets if each.role == "noises"]
-    return tuple(row.audio for each in sets for row in _rows(each, root) if _has_label(row, each))
+    return tuple(
+        row.audio for each in sets for row in _rows(each, data, root, tell) if _has_label(row, each)
+    )
 
 
 def orders(
@@ -174,8 +176,9 @@ def _length_s(row: Row) -> float:
     return row.duration_s
 
 
-def _rows(each: SetRecipe, root: Path) -> Sequence[Row]:
-    return read_manifest(root / each.manifest).rows[:: each.every]
+def _rows(each: SetRecipe, data: DataRecipe, root: Path, tell: Tell) -> Sequence[Row]:
+    rows = rows_of(root / each.manifest, skip_broken=data.skip_broken, tell=tell)
+    return rows[:: each.every]
 
 
 def _is_wanted(row: Row, each: SetRecipe, data: DataRecipe) -> bool:

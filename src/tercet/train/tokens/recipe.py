@@ -77,6 +77,7 @@ class DataRecipe:
     sets: tuple[SetRecipe, ...]
     windows: WindowsRecipe = field(default_factory=WindowsRecipe)
     root: str = ""  # folder of relative manifests; "": TERCET_DATA, else the recipe's folder
+    skip_broken: bool = False  # leave broken rows and missing recordings out, and say which
     cached: bool = (
         True  # hear each window once, into `encoded`; False: anew, with new noise, each time
     )

@@ -109,11 +109,11 @@ def _prepare(
     about = about_states(checkpoint, convention, name=values.model, whole=whole)
     encoded = Path(data.encoded) if data.encoded else folder / ENCODED
     root = root_of(data.root, loaded.path)
-    divided = splits(data, root) if not data.only_encoded else ()
+    divided = splits(data, root, watcher.on_note) if not data.only_encoded else ()
     listener: Listener | None = None
     if not data.only_encoded:
         teacher = Teacher(checkpoint, convention)
-        listener = Listener(teacher, data, noises(data, root), whole=whole)
+        listener = Listener(teacher, data, noises(data, root, watcher.on_note), whole=whole)
         _encode(values, divided, listener, encoded, about, watcher)
     names = [each.name for each in data.sets if each.role == "speech"]
     start_readers = _readers(encoded, names, "train" if data.cached else _START, about)

@@ -23,6 +23,7 @@ from tercet.train.recipe import load_recipe
 from tercet.train.tokens import run
 from tercet.train.tokens.data import order_of
 from tercet.train.tokens.recipe import TokensRecipe
+from tercet.train.watch import Unwatched
 
 ROOT = Path(__file__).resolve().parents[4]
 RECIPE = """
@@ -285,3 +286,33 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_its_windows(
 def test_every_recipe_that_is_shipped_can_be_read(name: str) -> None:
     values = load_recipe(ROOT / "recipes" / "tokens" / f"{name}.toml", TokensRecipe).values
     assert f"recipes/tokens/{name}.toml" == values.source
+
+
+class Noting(Unwatched):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.told.append(text)
+
+
+def test_broken_rows_are_all_told_and_left_out_only_if_asked(
+    fresh: Path, voices: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(r) for r in (voices / "voices" / "manifest.jsonl").read_text().splitlines()]
+    missing = [row | {"path": f"none{number}.wav"} for number, row in enumerate(rows[:2])]
+    there = [row | {"path": str(voices / "voices" / row["path"])} for row in rows]
+    (tmp_path / "some").mkdir()
+    lines = "\n".join(json.dumps(row) for row in [*missing, *there])
+    (tmp_path / "some" / "manifest.jsonl").write_text(lines)
+    sets = "data.sets=[{manifest='some',field='speaker',held_out=['3']}]"
+    changes = (f"data.root={str(tmp_path)!r}", sets)
+    with pytest.raises(DataError, match=r"none0\.wav") as raised:
+        run(fresh, tmp_path / "one", overrides=changes)
+    assert 2 == len(getattr(raised.value, "faults", ()))
+    quick = ("data.skip_broken=true", "loop.epochs=1", "loop.epoch_steps=1")
+    watcher = Noting()
+    assert run(fresh, tmp_path / "two", overrides=(*changes, *quick), watcher=watcher).is_finished
+    assert 2 == sum(text.startswith("left out: ") for text in watcher.told)
