@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tercet.cli import exit_codes
+from tercet.cli.chosen import chosen
 from tercet.cli.listening.outputs import close_stdout
 from tercet.cli.plots import check_free, check_plot
 from tercet.errors import HeadError, OptionError, TercetError
@@ -91,20 +92,10 @@ def run(argv: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
     try:
-        chosen = typer.main.get_command(_app()).main(
-            args=list(argv) or ["--help"], prog_name=_PROGRAM, standalone_mode=False
-        )
-    except Exception as error:
-        # typer carries its own copy of click in newer versions and click's classes in older ones:
-        # a usage error is known by what it can do.
-        describe = getattr(error, "format_message", None)
-        if describe is None:
-            raise
-        return _fail(OptionError(str(describe())))
-    if not callable(chosen):  # it asked for help
-        return exit_codes.OK
-    try:
-        chosen()
+        action = chosen(_app(), argv or ["--help"], program=_PROGRAM)
+        if not callable(action):  # it asked for help
+            return exit_codes.OK
+        action()
         return exit_codes.OK
     except BrokenPipeError:  # whoever reads has seen enough: `| head`
         close_stdout()

@@ -16,6 +16,7 @@ import typer
 
 from tercet.catalog import known_head, known_model
 from tercet.cli import exit_codes
+from tercet.cli.chosen import chosen, underscored
 from tercet.cli.licences import licence_notes
 from tercet.errors import ModelNotFoundError, OptionError, TercetError
 
@@ -141,28 +142,9 @@ def run(argv: Sequence[str]) -> int:
 
 def _parse(argv: Sequence[str]) -> ConvertOptions | None:
     """Read a command line; None when it asked for help, which is then printed."""
-    try:
-        found = typer.main.get_command(_app()).main(
-            args=[_underscored(word) for word in argv] or ["--help"],
-            prog_name=_PROGRAM,
-            standalone_mode=False,
-        )
-    except Exception as error:
-        # typer carries its own copy of click in newer versions and click's classes in older ones:
-        # a usage error is known by what it can do.
-        describe = getattr(error, "format_message", None)
-        if describe is None:
-            raise
-        raise OptionError(" ".join(str(describe()).split())) from None
+    words = [underscored(word) for word in argv] or ["--help"]
+    found = chosen(_app(), words, program=_PROGRAM)
     return found if isinstance(found, ConvertOptions) else None
-
-
-def _underscored(word: str) -> str:
-    """`--compute-type=int8` -> `--compute_type=int8`."""
-    if not word.startswith("--"):
-        return word
-    name, equals, value = word[2:].partition("=")
-    return f"--{name.replace('-', '_')}{equals}{value}"
 
 
 def _app() -> typer.Typer:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from tercet.cli import eval_probe, eval_tags, eval_tokens, exit_codes
+from tercet.cli.chosen import chosen, underscored
 from tercet.cli.listening.outputs import close_stdout
 from tercet.errors import (
     FingerprintError,
@@ -43,24 +44,11 @@ def run(argv: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C.
     """
     try:
-        chosen = typer.main.get_command(app()).main(
-            args=[_spelled(word) for word in argv] or ["--help"],
-            prog_name=_PROGRAM,
-            standalone_mode=False,
-        )
-    except TercetError as error:
-        return _fail(error)
-    except Exception as error:
-        # typer carries its own copy of click in newer versions and click's classes in older ones:
-        # a usage error is known by what it can do.
-        describe = getattr(error, "format_message", None)
-        if describe is None:
-            raise
-        return _fail(OptionError(str(describe())))
-    if not callable(chosen):  # it asked for help
-        return exit_codes.OK
-    try:
-        chosen()
+        words = [underscored(word) for word in argv] or ["--help"]
+        action = chosen(app(), words, program=_PROGRAM)
+        if not callable(action):  # it asked for help
+            return exit_codes.OK
+        action()
         return exit_codes.OK
     except BrokenPipeError:  # whoever reads has seen enough: `| head`
         close_stdout()
@@ -82,14 +70,6 @@ def app() -> typer.Typer:
     for name, module in _COMMANDS.items():
         made.command(name=name, help=module.HELP, context_settings=settings)(module.command)
     return made
-
-
-def _spelled(word: str) -> str:
-    """`--snr-db=5` as `--snr_db=5`; values as they are."""
-    name, equals, value = word.partition("=")
-    return (
-        name.replace("-", "_").replace("__", "--", 1) + equals + value if name[:2] == "--" else word
-    )
 
 
 def _fail(error: TercetError) -> int:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -82,7 +82,7 @@ class Choice:
     compute_type: str
     engine: str
     threads: int | None
-    where: Sequence[str]
+    where: Sequence[str] | None
     every: int
     root: Path | None
     skip_broken: bool
@@ -92,6 +92,11 @@ class Choice:
     def __post_init__(self) -> None:
         check_counts(threads=self.threads, every=self.every)
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Choice":
+        """From a command's arguments by name, among its own."""
+        return cls(**{each.name: told[each.name] for each in fields(cls)})
+
     def rows(self, path: Path, screen: EvalScreen) -> "Manifest":
         """The manifest's rows that are looked at.
 
@@ -99,7 +104,7 @@ class Choice:
             DataError: rows have faults, or none is left.
             OptionError: --where has no field or no value.
         """
-        return rows_of(path, self.where, self, screen, every=self.every)
+        return rows_of(path, self.where or (), self, screen, every=self.every)
 
     @contextmanager
     def opening(self) -> "Iterator[dict[str, Any]]":

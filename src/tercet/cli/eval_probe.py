@@ -107,10 +107,7 @@ def command(
     quiet: given.Quiet = False,
 ) -> Callable[[], None]:
     """What is to be done, from the words of the command line."""
-    choice = given.Choice(
-        model=model, device=device, compute_type=compute_type, engine=engine, threads=threads,
-        where=where or (), every=every, root=root, skip_broken=skip_broken, form=form, quiet=quiet,
-    )  # fmt: skip
+    choice = given.Choice.of(locals())
     folds = () if held_out is None else tuple(word.strip() for word in held_out.split(","))
     probing = _Probing(
         by=by, held_out=folds, l2=l2, speech=speech, speech_where=speech_where or (),

@@ -63,19 +63,7 @@ def command(
     quiet: given.Quiet = False,
 ) -> Callable[[], None]:
     """What is to be done, from the words of the command line."""
-    choice = given.Choice(
-        model=model,
-        device=device,
-        compute_type=compute_type,
-        engine=engine,
-        threads=threads,
-        where=where or (),
-        every=every,
-        root=root,
-        skip_broken=skip_broken,
-        form=form,
-        quiet=quiet,
-    )
+    choice = given.Choice.of(locals())
     return partial(_evaluate, manifest, tags, collar_s, clip_score, threshold, choice)
 
 

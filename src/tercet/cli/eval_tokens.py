@@ -67,19 +67,7 @@ def command(
     quiet: given.Quiet = False,
 ) -> Callable[[], None]:
     """What is to be done, from the words of the command line."""
-    choice = given.Choice(
-        model=model,
-        device=device,
-        compute_type=compute_type,
-        engine=engine,
-        threads=threads,
-        where=where or (),
-        every=every,
-        root=root,
-        skip_broken=skip_broken,
-        form=form,
-        quiet=quiet,
-    )
+    choice = given.Choice.of(locals())
     settings: dict[str, object] = {"language": language, "fallback": fallback, "seed": seed}
     return partial(_evaluate, manifest, tokens, noise, snr_db, settings, choice)
 

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from tercet.cli import exit_codes
+from tercet.cli.chosen import chosen
 from tercet.cli.listening.outputs import close_stdout
-from tercet.errors import ModelNotFoundError, TercetError
+from tercet.errors import ModelNotFoundError, OptionError, TercetError
 from tercet.results import SCHEMA
 
 _PROGRAM = "tercet models"
@@ -63,22 +64,14 @@ def run(argv: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
     try:
-        chosen = typer.main.get_command(_app()).main(
-            args=list(argv) or ["--help"], prog_name=_PROGRAM, standalone_mode=False
-        )
-    except Exception as error:
-        # typer carries its own copy of click in newer versions and click's classes in older ones:
-        # a usage error is known by what it can do.
-        describe = getattr(error, "format_message", None)
-        if describe is None:
-            raise
-        line = " ".join(str(describe()).split())
-        print(f"{_PROGRAM}: {line} (see {_PROGRAM} --help)", file=sys.stderr)
+        action = chosen(_app(), argv or ["--help"], program=_PROGRAM)
+    except OptionError as error:
+        print(f"{_PROGRAM}: {error} (see {_PROGRAM} --help)", file=sys.stderr)
         return exit_codes.USAGE
-    if not callable(chosen):  # it asked for help
+    if not callable(action):  # it asked for help
         return exit_codes.OK
     try:
-        return int(chosen())
+        return int(action())
     except BrokenPipeError:  # whoever reads has seen enough: `| head`
         close_stdout()
         return exit_codes.FAILED

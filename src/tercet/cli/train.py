@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tercet.cli import exit_codes
+from tercet.cli.chosen import chosen
 from tercet.errors import EngineError, OptionError, TercetError
 
 if TYPE_CHECKING:
@@ -80,20 +81,10 @@ def run(argv: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
     try:
-        chosen = typer.main.get_command(_app()).main(
-            args=list(argv) or ["--help"], prog_name=_PROGRAM, standalone_mode=False
-        )
-    except Exception as error:
-        # typer carries its own copy of click in newer versions and click's classes in older ones:
-        # a usage error is known by what it can do.
-        describe = getattr(error, "format_message", None)
-        if describe is None:
-            raise
-        return _fail(OptionError(str(describe())))
-    if not callable(chosen):  # it asked for help
-        return exit_codes.OK
-    try:
-        return int(chosen())
+        action = chosen(_app(), argv or ["--help"], program=_PROGRAM)
+        if not callable(action):  # it asked for help
+            return exit_codes.OK
+        return int(action())
     except TercetError as error:
         return _fail(error)
 

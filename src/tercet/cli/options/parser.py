@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic
 
 import typer
 
+from tercet.cli.chosen import chosen
 from tercet.cli.options.flags import normalise
 from tercet.cli.options.later import LaterFlag
 from tercet.cli.options.table import Flag, O, flag_table, flags, from_texts
@@ -33,17 +34,7 @@ def parse(argv: Sequence[str], words: CommandWords[O]) -> O | None:
         OptionError: the command line cannot be understood, in one line.
     """
     spelled = normalise(argv, flag_table(words.options, words.later))
-    try:
-        result = typer.main.get_command(_app(words)).main(
-            args=spelled, prog_name=words.program, standalone_mode=False
-        )
-    except Exception as error:
-        # typer carries its own copy of click in newer versions and click's classes in older ones:
-        # a usage error is known by what it can do.
-        describe = getattr(error, "format_message", None)
-        if describe is None:
-            raise
-        raise OptionError(" ".join(str(describe()).split())) from None
+    result = chosen(_app(words), spelled, program=words.program)
     if not isinstance(result, words.options):
         return None
     if not result.files:
