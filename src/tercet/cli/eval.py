@@ -11,6 +11,7 @@ import typer
 from tercet.cli import eval_probe, eval_tags, eval_tokens, exit_codes
 from tercet.cli.chosen import chosen, underscored
 from tercet.cli.listening.outputs import close_stdout
+from tercet.cli.wording import as_said_here
 from tercet.errors import (
     FingerprintError,
     HeadError,
@@ -76,5 +77,5 @@ def _fail(error: TercetError) -> int:
     is_usage = isinstance(error, _USAGE_ERRORS)
     for fault in getattr(error, "faults", ()):  # a manifest's: all of them, not the first few
         print(fault, file=sys.stderr)
-    print(f"{_PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"{_PROGRAM}: {' '.join(as_said_here(error).split())}", file=sys.stderr)
     return exit_codes.USAGE if is_usage else exit_codes.FAILED

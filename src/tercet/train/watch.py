@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Protocol
 
 _MEMORY = 50  # reports from which the speed is taken
+_NOTE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,18 @@ class Pace:
         recent_s, recent_step = self._seen[0]
         recent = (now - recent_s) / (step - recent_step) if step > recent_step else overall
         return (self._total - step) * max(overall, recent)
+
+
+def hearing_notes(
+    watcher: Watcher, what: str, n: int, clock: Callable[[], float] = monotonic
+) -> Callable[[int], None]:
+    """For what is told how many of `n` recordings are heard: a note every ten seconds, and one at the end."""
+    last_s = clock()
+
+    def tell(done: int) -> None:
+        nonlocal last_s
+        if done == n or clock() - last_s >= _NOTE_S:
+            last_s = clock()
+            watcher.on_note(f"heard {what}: {done} of {n}")
+
+    return tell

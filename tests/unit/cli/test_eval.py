@@ -325,3 +325,11 @@ def test_without_the_packages_that_compare_texts_nothing_is_loaded(
     ran = run_tercet("eval", "tokens", manifest(*ROWS))
     assert (2, []) == (ran.code, model.loaded)
     assert "need jiwer, whisper_normalizer: pip install 'tercet[eval]'" in ran.err
+
+
+def test_errors_are_said_in_the_words_of_the_command_line(
+    run_tercet: Run, model: Tagger, manifest: Any
+) -> None:
+    model.error = HeadError("model 'x' has no tag head; give one with tags=FILE")
+    ran = run_tercet("eval", "tags", manifest(*ROWS))
+    assert ran.err.endswith("tercet eval: model 'x' has no tag head; give one with --tags FILE\n")

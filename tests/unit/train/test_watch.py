@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tercet.train.stopping import StopSignals
-from tercet.train.watch import Pace
+from tercet.train.watch import Pace, Unwatched, hearing_notes
 
 
 class Clock:
@@ -71,3 +71,19 @@ def test_a_second_ctrl_c_is_an_order() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_is_heard_is_told_every_ten_seconds_and_at_the_end() -> None:
+    class Noting(Unwatched):
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def on_note(self, text: str) -> None:
+            self.told.append(text)
+
+    now_s, watcher = 0.0, Noting()
+    tell = hearing_notes(watcher, "clips", 40, clock=lambda: now_s)
+    for done in range(1, 41):
+        now_s += 0.7
+        tell(done)
+    assert [f"heard clips: {done} of 40" for done in (15, 30, 40)] == watcher.told

@@ -3,7 +3,7 @@
 The run's folder gets `encoded/` (taps), the loop's own files, `tags.safetensors`, and the report.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,10 @@ from tercet.train.tags.report import write_report
 from tercet.train.tags.scene import Kind
 from tercet.train.tags.task import TagTask
 from tercet.train.task import TrainData
-from tercet.train.watch import Unwatched, Watcher
+from tercet.train.watch import Unwatched, Watcher, hearing_notes
 
 HEAD_FILE = "tags.safetensors"
 ENCODED = "encoded"
-_NOTE_EVERY = 50
 _UTTERANCE_SEED = 2
 _DEVELOPMENT = ("clips", "quiet", "spoken", "nothing", "speech")
 
@@ -159,7 +158,7 @@ def _encode(
         _encode_development(values, divided, ears, encoded, watcher)
         return
     for name, clips in clips_of(values.data, labels, root, watcher.on_note).items():
-        encode_clips(encoded / name, ears, clips, on_done=_teller(watcher, name, len(clips)))
+        encode_clips(encoded / name, ears, clips, on_done=hearing_notes(watcher, name, len(clips)))
 
 
 def _encode_training(
@@ -172,7 +171,7 @@ def _encode_training(
         for order in orders(divided.train, scenes.kinds(number), seed=scenes.seed + number)
     ]
     maker = SceneMaker(divided.train, scenes.options)
-    tell = _teller(watcher, "training scenes", len(wanted))
+    tell = hearing_notes(watcher, "training scenes", len(wanted))
     encode_scenes(encoded / "train", ears, maker, wanted, on_done=tell)
 
 
@@ -195,7 +194,7 @@ def _encode_development(
     }
     for number, (name, (kind, count, options)) in enumerate(sets.items()):
         wanted = orders(material, {kind: count}, seed=recipe.seed + number)
-        tell = _teller(watcher, f"development: {name}", len(wanted))
+        tell = hearing_notes(watcher, f"development: {name}", len(wanted))
         encode_scenes(encoded / name, ears, SceneMaker(material, options), wanted, on_done=tell)
     each = -(-recipe.speech_clips // max(1, len(divided.held_out_speech)))
     clips = [
@@ -203,7 +202,9 @@ def _encode_development(
         for number, paths in enumerate(divided.held_out_speech)
         for clip in utterances(paths, each, seed=_UTTERANCE_SEED + number)
     ]
-    encode_clips(encoded / "speech", ears, clips, on_done=_teller(watcher, "speech", len(clips)))
+    encode_clips(
+        encoded / "speech", ears, clips, on_done=hearing_notes(watcher, "speech", len(clips))
+    )
 
 
 def _publish(
@@ -243,11 +244,3 @@ def _publish(
         write_head(folder / HEAD_FILE, bound, compute_type=values.head.stored)
     of_file = {name: told for name, told in task.by_label().items() if name not in values.left_out}
     write_report(folder, head, of_file, metrics, figures)
-
-
-def _teller(watcher: Watcher, what: str, n: int) -> Callable[[int], None]:
-    def tell(done: int) -> None:
-        if done % _NOTE_EVERY == 0 or done == n:
-            watcher.on_note(f"heard {what}: {done} of {n}")
-
-    return tell

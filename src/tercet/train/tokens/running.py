@@ -5,7 +5,7 @@ The run's folder gets `encoded/` (states), the loop's own files, `tokens.safeten
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,14 +34,13 @@ from tercet.train.tokens.material import Split, noises, splits
 from tercet.train.tokens.recipe import TokensRecipe
 from tercet.train.tokens.start import start
 from tercet.train.tokens.task import TokenTask
-from tercet.train.watch import Unwatched, Watcher
+from tercet.train.watch import Unwatched, Watcher, hearing_notes
 
 if TYPE_CHECKING:
     from tercet.model.decoder import TextDecoder
 
 HEAD_FILE = "tokens.safetensors"
 ENCODED = "encoded"
-_NOTE_EVERY = 48
 _START = "start"
 
 
@@ -155,7 +154,7 @@ def _encode(
     for each in divided:
         cached, part = (each.train, "train") if values.data.cached else (each.train[:most], _START)
         for name, orders in ((part, cached), ("valid", each.held_out)):
-            tell = _teller(watcher, f"{each.name}: {name}", len(orders))
+            tell = hearing_notes(watcher, f"{each.name}: {name}", len(orders))
             encode_windows(encoded / each.name / name, listener, about, orders, on_done=tell)
 
 
@@ -266,11 +265,3 @@ def _report(folder: Path, head: Quantizer, result: RunResult) -> None:
         "`loss` is the divergence from the teacher per token; `agreement` the share of tokens on which both\n"
         "choose alike. Words: `tercet eval tokens MANIFEST --tokens tokens.safetensors`.\n",
     )
-
-
-def _teller(watcher: Watcher, what: str, n: int) -> Callable[[int], None]:
-    def tell(done: int) -> None:
-        if done % _NOTE_EVERY == 0 or done == n:
-            watcher.on_note(f"heard {what}: {done} of {n}")
-
-    return tell
