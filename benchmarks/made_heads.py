@@ -51,7 +51,7 @@ def mode_head(mode: str, width: int, n_layers: int, **settings: object) -> TagHe
     return made
 
 
-def shipped_tag_head(mode: str = "TL-Tr") -> TagHead:
+def larger_tag_head(mode: str = "TL-Tr") -> TagHead:
     """A tag head for base that fits the 4 MB of the box, 50 labels, each score from 2 s, every 0.4 s.
 
     Projected to 256. "TL-Tr" is the costlier one: 1.7 M numbers, 3.4 MB in float16; "WA-Tr" 0.9 M, 3.7 MB

@@ -1,6 +1,6 @@
 """What all three readings cost: beside text alone, and beside the three systems that they come from.
 
-usage: python benchmarks/three_readings.py own [--threads 2] [--rounds 7] [--head TL-Tr|WA-Tr]
+usage: python benchmarks/three_readings.py own [--threads 2] [--rounds 7] [--head shipped|TL-Tr|WA-Tr]
            [--cases window,long,readings,parts]
        python benchmarks/three_readings.py originals [--threads 2] [--rounds 7] [--long-rounds 3]
            [--cases window,long]
@@ -9,9 +9,9 @@ Real speech of TERCET_DATA (default ../shared/data), as in speed.py: one window 
 Greedy, English given. Runs take turns; medians, and the ratio of each round with its quartiles; seconds
 on the wall, and of CPU time, which other programs on the machine trouble less.
 
-own: `transcribe` of base without heads against `listen` of base with heads of the shipped size: a tag head
-projected to 256 with 50 labels, a score every 0.4 s from 2 s (TL-Tr: 3.5 MB in float16; WA-Tr: 3.7 MB in
-float32), and Ichigo's quantizer at base's width, MLP of 2048, 2561 codes (7.0 MB in int8); both random.
+own: `transcribe` of base without heads against `listen` of base with its own (shipped), or with larger
+random ones: a tag head projected to 256 with 50 labels, a score every 0.4 s from 2 s (TL-Tr: 3.5 MB in float16; WA-Tr: 3.7 MB in
+float32), and Ichigo's quantizer at base's width, MLP of 2048, 2561 codes (7.0 MB in int8).
 `readings` adds one after the other, `parts` times the encoder with and without taps and both heads, all in
 one window of 30 s. Writes results/three_readings.json; cases that are not measured again keep their
 figures (also below).
@@ -35,7 +35,7 @@ from pathlib import Path
 
 import numpy as np
 from interleaved import Times, interleaved, ratio
-from made_heads import mode_head, quantizer, shipped_tag_head
+from made_heads import larger_tag_head, mode_head, quantizer
 from speed import chapter, machine
 
 import tercet
@@ -51,14 +51,16 @@ Runs = dict[str, Callable[[], object]]
 
 
 def shipped_models(folder: Path, threads: int, head: str) -> tuple[tercet.Model, tercet.Model]:
-    """Base as text alone would have it, and base with heads of the shipped size.
+    """Base as text alone would have it, and base with its heads, or with larger ones.
 
     Both have the same decoder: of two equal ones, one may lie better in memory by some percent.
     """
-    tag_type = "float16" if head == "TL-Tr" else "float32"
-    write_head(folder / "tags.safetensors", shipped_tag_head(head), compute_type=tag_type)
-    write_head(folder / "codes.safetensors", quantizer(), compute_type="int8")
-    heads = {"tags": folder / "tags.safetensors", "tokens": folder / "codes.safetensors"}
+    heads = {}
+    if head != "shipped":
+        tag_type = "float16" if head == "TL-Tr" else "float32"
+        write_head(folder / "tags.safetensors", larger_tag_head(head), compute_type=tag_type)
+        write_head(folder / "codes.safetensors", quantizer(), compute_type="int8")
+        heads = {"tags": folder / "tags.safetensors", "tokens": folder / "codes.safetensors"}
     full = tercet.load_model("base", threads=threads, **heads)
     plain = tercet.load_model("base", threads=threads, tags="none", tokens="none")
     alone = tercet.Model(
@@ -203,7 +205,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7, help="three times as many for one window")
     parser.add_argument("--long-rounds", type=int, default=3)
-    parser.add_argument("--head", choices=["TL-Tr", "WA-Tr"], default="TL-Tr")
+    parser.add_argument("--head", choices=["shipped", "TL-Tr", "WA-Tr"], default="shipped")
     parser.add_argument("--cases")
     parser.add_argument("--out")
     options = parser.parse_args()

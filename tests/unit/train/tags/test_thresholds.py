@@ -43,9 +43,9 @@ def test_speech_gets_the_threshold_between_utterances_and_the_rest() -> None:
     head = with_speech_threshold(
         HEAD,
         [scene(0.65, 0.0), scene(0.9, 0.0)],
-        [scene(0.35, 0.9), scene(0.1, 0.2)],
+        [scene(0.55, 0.9), scene(0.1, 0.2)],
     )
-    assert 0.35 < head.thresholds[0] < 0.65
+    assert 0.55 < head.thresholds[0] < 0.65
     assert 0.5 == head.thresholds[1]
 
 

@@ -222,22 +222,6 @@ def test_the_originals_losses_train_on_whole_windows_of_its_convention(
     assert ICHIGO == head.convention
 
 
-def test_texts_far_from_the_manifests_are_left_out(
-    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("jiwer")
-    from tercet.train.tokens.hearing import Teacher
-
-    def transcribe(self: Teacher, states: Any, *, languages: Any, with_timestamps: Any) -> Any:
-        right = [self.given("w300 w400", "en"), self.given("w9 w8 w7", "en")]
-        return [right[number % 2] for number in range(len(states))]
-
-    monkeypatch.setattr(Teacher, "transcribe", transcribe)
-    changes = ("data.text='teacher'", "data.most_wer=0.6", "loop.epochs=1")
-    with pytest.raises(DataError, match="no window was fit to learn from"):
-        run(fresh, tmp_path / "run", overrides=(*changes, "data.most_wer=0.1"))
-
-
 def test_sets_are_drawn_by_their_weights() -> None:
     order = order_of((100, 10), (0.25, 0.75), seed=0)
     drawn = [order.at(position) for position in range(4000)]

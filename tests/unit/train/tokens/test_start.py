@@ -101,6 +101,18 @@ def test_rows_of_a_started_codebook_have_length_one(reader: EncodedReader) -> No
     np.testing.assert_allclose(1.0, codebook_rows(made.books[0]).norm(dim=-1).numpy(), atol=1e-5)
 
 
+def test_rows_have_the_size_that_blocks_expect_whatever_the_states_have(
+    reader: EncodedReader,
+) -> None:
+    made = Bottleneck(BottleneckSettings(**SIZES, codes=24, code_width=8))
+    start(made, [reader], windows=30, seed=0)
+    states = torch.from_numpy(np.array(reader[0].states, np.float32))[:50]
+    with torch.no_grad():
+        rows = made.eval().quantize(made.features(states)).rows
+    assert pytest.approx(1.0, abs=0.15) == float(rows.square().mean().sqrt())
+    assert float(made.model.layer_norm.weight[0]) != pytest.approx(1.0, abs=0.05)
+
+
 def test_the_same_seed_starts_alike(reader: EncodedReader) -> None:
     def started(seed: int) -> Any:
         torch.manual_seed(0)
