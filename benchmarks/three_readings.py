@@ -10,8 +10,9 @@ Greedy, English given. Runs take turns; medians, and the ratio of each round wit
 on the wall, and of CPU time, which other programs on the machine trouble less.
 
 own: `transcribe` of base without heads against `listen` of base with its own (shipped), or with larger
-random ones: a tag head projected to 256 with 50 labels, a score every 0.4 s from 2 s (TL-Tr: 3.5 MB in float16; WA-Tr: 3.7 MB in
-float32), and Ichigo's quantizer at base's width, MLP of 2048, 2561 codes (7.0 MB in int8).
+random ones: a tag head projected to 256 with 50 labels, a score every 0.4 s from 2 s (TL-Tr: 3.5 MB in
+float16; WA-Tr: 3.7 MB in float32), and Ichigo's quantizer at base's width, MLP of 2048, 2561 codes (7.0
+MB in int8).
 `readings` adds one after the other, `parts` times the encoder with and without taps and both heads, all in
 one window of 30 s. Writes results/three_readings.json; cases that are not measured again keep their
 figures (also below).

@@ -22,19 +22,8 @@ def beep(frequency_hz: float, duration_s: float, *, start_s: float = 0.0) -> np.
     return np.concatenate([np.zeros(round(start_s * RATE_HZ)), tone]).astype(np.float32)
 
 
-def write_wav(path: Path, samples: np.ndarray) -> None:
-    """PCM of 16 bits, mono, 16 kHz."""
-    import wave
-
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-
-
 @pytest.fixture
-def sounds(tmp_path: Path) -> Path:
+def sounds(tmp_path: Path, write_wav: Callable[[Path, np.ndarray], None]) -> Path:
     """A data folder: "Dog" is a high tone, "Rain" a low one, speech is in the middle; fold 4 is held out."""
     root = tmp_path / "data"
     rng = np.random.default_rng(0)

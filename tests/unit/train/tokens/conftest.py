@@ -22,19 +22,10 @@ GEOMETRY = Geometry(
 )
 
 
-def write_wav(path: Path, samples: np.ndarray) -> None:
-    """PCM of 16 bits, mono, 16 kHz."""
-    import wave
-
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-
-
 @pytest.fixture(scope="session")
-def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def voices(
+    tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[[Path, np.ndarray], None]
+) -> Path:
     """A data folder: `voices` has 4 speakers of 4 utterances of 1.0, 1.5, 2.0 and 2.5 s each."""
     root = tmp_path_factory.mktemp("data")
     folder = root / "voices"
