@@ -4,7 +4,9 @@ import functools
 import importlib
 import importlib.util
 import os
+import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +23,15 @@ from tercet.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = frozenset(filter(None, os.environ.get("TERCET_REQUIRE", "").replace(" ", "").split(",")))
+
+
+@pytest.fixture(autouse=True)
+def draws_begin_alike() -> None:
+    """Whatever ran before a test, its random numbers are the same."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def missing(requirement: str, reason: str) -> None:

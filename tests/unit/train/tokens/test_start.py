@@ -21,19 +21,23 @@ SIZES: dict[str, Any] = {"width": 32, "heads": 2, "mlp_width": 48, "positions": 
 WIDTH, POSITIONS = 32, 100
 
 
-@pytest.fixture
-def reader(tmp_path: Path) -> EncodedReader:
+def written(folder: Path, *, scale: float = 1.0) -> EncodedReader:
     """40 windows of states: one of 12 patterns for every two positions, a trend over positions, noise."""
     rng = np.random.default_rng(0)
     patterns = rng.normal(size=(12, WIDTH))
     trend = np.outer(np.linspace(-3, 3, POSITIONS), rng.normal(size=WIDTH))
-    with EncodedWriter(tmp_path / "e", about=About(encoder="0" * 64), kinds=("states",)) as writer:
+    with EncodedWriter(folder, about=About(encoder="0" * 64), kinds=("states",)) as writer:
         for number in range(40):
             n = int(rng.integers(50, POSITIONS + 1))
             chosen = np.repeat(rng.integers(12, size=POSITIONS // 2), 2)
             states = patterns[chosen] + trend + 0.05 * rng.normal(size=(POSITIONS, WIDTH)) + 1.0
-            writer.add(str(number), {"n_states": n}, states=states[:n])
-    return EncodedReader(tmp_path / "e")
+            writer.add(str(number), {"n_states": n}, states=scale * states[:n])
+    return EncodedReader(folder)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> EncodedReader:
+    return written(tmp_path / "e")
 
 
 def test_the_mean_of_a_position_is_that_of_its_states() -> None:
@@ -101,16 +105,23 @@ def test_rows_of_a_started_codebook_have_length_one(reader: EncodedReader) -> No
     np.testing.assert_allclose(1.0, codebook_rows(made.books[0]).norm(dim=-1).numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
 def test_rows_have_the_size_that_blocks_expect_whatever_the_states_have(
-    reader: EncodedReader,
+    tmp_path: Path, scale: float
 ) -> None:
-    made = Bottleneck(BottleneckSettings(**SIZES, codes=24, code_width=8))
-    start(made, [reader], windows=30, seed=0)
-    states = torch.from_numpy(np.array(reader[0].states, np.float32))[:50]
-    with torch.no_grad():
-        rows = made.eval().quantize(made.features(states)).rows
-    assert pytest.approx(1.0, abs=0.15) == float(rows.square().mean().sqrt())
-    assert float(made.model.layer_norm.weight[0]) != pytest.approx(1.0, abs=0.05)
+    scaled, plain = written(tmp_path / "e", scale=scale), written(tmp_path / "plain")
+    sizes, norms = [], []
+    for reader in (scaled, plain):
+        torch.manual_seed(0)
+        made = Bottleneck(BottleneckSettings(**SIZES, codes=24, code_width=8))
+        start(made, [reader], windows=30, seed=0)
+        states = torch.from_numpy(np.array(reader[0].states, np.float32))[:50]
+        with torch.no_grad():
+            rows = made.eval().quantize(made.features(states)).rows
+        sizes.append(float(rows.square().mean().sqrt()))
+        norms.append(float(made.model.layer_norm.weight[0]))
+    np.testing.assert_allclose(1.0, sizes, atol=0.15)
+    assert pytest.approx(scale, rel=0.05) == norms[0] / norms[1]  # and the norm gives it back
 
 
 def test_the_same_seed_starts_alike(reader: EncodedReader) -> None:
