@@ -1,39 +1,25 @@
-"""Writing a corpus's speech tokens: shards that appear when they are complete. The columns: `token_tables`.
+"""Writing a corpus's speech tokens into shards (`shard_files`). The columns: `token_tables`."""
 
-A shard under way is a hidden file, locked while its writer lives; one that nobody locks was left by a crash
-and is removed by the next writer.
-"""
-
-import errno
 import json
-import os
-import secrets
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
+from tercet.dataset.shard_files import ShardFile, arrow, open_folder, write_fault
 from tercet.dataset.token_tables import (
     CODEBOOK_COLUMNS,
     SCHEMA_KEY,
     SETTINGS_KEY,
-    SHARD_NAME,
-    arrow,
+    STEM,
     arrow_schema,
     codebook_of,
     row_of,
-    shards,
 )
-from tercet.errors import OptionError, OutputError, TercetError, TokensError
+from tercet.errors import OptionError, OutputError, TokensError
 from tercet.results import SCHEMA, SpeechTokens
 
-if sys.platform != "win32":
-    import fcntl
-
 _CODES_PER_GROUP = 1 << 20  # 4 MB of ids are held back before they are written
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class TokenTableWriter:
@@ -72,13 +58,11 @@ class TokenTableWriter:
         self._settings = settings
         arrow(OutputError, str(folder))
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(self._folder)
-            before = shards(self._folder)
+            before = open_folder(self._folder, STEM)
         except OSError as error:
-            raise _fault(self._folder, error) from None
+            raise write_fault(self._folder, error) from None
         self._codebook = codebook_of(before[-1]) if before else None
-        self._shard: _Shard | None = None
+        self._shard: ShardFile | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -97,8 +81,8 @@ class TokenTableWriter:
         self._check(audio_id, rows)
         try:
             if self._shard is None:
-                self._shard = _Shard(self._folder, self._settings)
-            self._shard.add(rows)
+                self._shard = self._begin()
+            self._shard.add(rows, sum(len(row["ids"]) for row in rows))
             if (
                 self._shard.n_rows >= self._rows_per_shard
                 or time.monotonic() - self._shard.opened_at >= self._max_age_s
@@ -106,7 +90,7 @@ class TokenTableWriter:
                 self._finish()
         except OSError as error:
             self._give_up()
-            raise _fault(self._folder, error) from None
+            raise write_fault(self._folder, error) from None
 
     def finish(self) -> None:
         """Finish the shard under way; more may be added afterwards.
@@ -118,7 +102,13 @@ class TokenTableWriter:
             self._finish()
         except OSError as error:
             self._give_up()
-            raise _fault(self._folder, error) from None
+            raise write_fault(self._folder, error) from None
+
+    def _begin(self) -> ShardFile:
+        told = {} if self._settings is None else {SETTINGS_KEY: json.dumps(self._settings).encode()}
+        schema = arrow_schema(arrow(OutputError, str(self._folder)))
+        schema = schema.with_metadata({SCHEMA_KEY: SCHEMA.encode(), **told})
+        return ShardFile(self._folder, STEM, schema, rows_held=_CODES_PER_GROUP)
 
     def _finish(self) -> None:
         if self._shard is not None:
@@ -149,112 +139,9 @@ class TokenTableWriter:
         self._codebook = expected
 
 
-class _Shard:
-    """One file under way."""
-
-    def __init__(self, folder: Path, settings: Mapping[str, Any] | None) -> None:
-        self.opened_at = time.monotonic()
-        self.n_rows = 0
-        self._folder = folder
-        self._waiting: list[dict[str, Any]] = []
-        self._waiting_codes = 0
-        self._path = folder / f".codes-{os.getpid()}-{secrets.token_hex(4)}.part"
-        self._file: IO[bytes] = self._path.open("xb")
-        _lock(self._file)
-        pa = arrow(OutputError, str(folder))
-        told = {} if settings is None else {SETTINGS_KEY: json.dumps(settings).encode()}
-        self._schema = arrow_schema(pa).with_metadata({SCHEMA_KEY: SCHEMA.encode(), **told})
-        self._pa = pa
-        self._writer = pa.parquet.ParquetWriter(
-            self._file, self._schema, compression="zstd", write_page_checksum=True
-        )
-
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Add rows; they are written when there are enough of them."""
-        self._waiting.extend(rows)
-        self._waiting_codes += sum(len(row["ids"]) for row in rows)
-        self.n_rows += len(rows)
-        if self._waiting_codes >= _CODES_PER_GROUP:
-            self._flush()
-
-    def publish(self) -> None:
-        """Complete the file and give it its name."""
-        self._flush()
-        self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())  # on the disk before its name says that it is complete
-        number = 1 + max((int(_number(path)) for path in shards(self._folder)), default=-1)
-        while not _take_name(self._path, self._folder / f"codes-{number:05d}.parquet"):
-            number += 1
-        self._file.close()
-
-    def discard(self) -> None:
-        """Remove what there is."""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-        with suppress(OSError, self._pa.ArrowException):
-            self._writer.close()
-        with suppress(OSError):
-            self._file.close()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            table = self._pa.Table.from_pylist(self._waiting, schema=self._schema)
-            self._writer.write_table(table)
-        self._waiting = []
-        self._waiting_codes = 0
-
-
-def _number(path: Path) -> str:
-    found = SHARD_NAME.fullmatch(path.name)
-    return found[1] if found else "-1"
-
-
-def _take_name(part: Path, final: Path) -> bool:
-    """Give the finished file its name; False where the name is taken."""
-    try:
-        final.hardlink_to(part)  # never replaces anything, unlike a renaming
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if final.exists():
-            return False
-        part.rename(final)
-        return True
-    part.unlink()
-    return True
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.glob(".codes-*.part"):
-        with suppress(OSError), path.open("rb") as file:
-            if _lock(file):
-                path.unlink()
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Hold the file until it is closed; False where another does, or nobody can know."""
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _named(codebook: dict[str, Any]) -> str:
     levels = f", {codebook['depth']} levels" if codebook["depth"] != 1 else ""
     return (
         f"{codebook['codebook'] or 'an unknown codebook'} ({codebook['codebook_size']} codes{levels}, "
         f"{codebook['rate_hz']:g} Hz, mask {codebook['mask_code']})"
     )
-
-
-def _fault(folder: Path, error: OSError) -> TercetError:
-    if isinstance(error, TercetError):
-        return error
-    reason = (error.strerror or str(error)).lower()
-    return OutputError(f"{folder}: cannot be written ({reason}); free space, or choose another")

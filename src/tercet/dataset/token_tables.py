@@ -5,7 +5,6 @@ pandas, pyarrow, polars and `datasets` read the shards as they are. Writing them
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from tercet.dataset.shard_files import arrow, shard_paths
 from tercet.dataset.token_windows import check_schema, checked_tokens
 from tercet.errors import TercetError, TokensError
 from tercet.results import SpeechTokens
 
-INSTALL = 'pip install "tercet[data]"'
 SCHEMA_KEY = b"tercet_schema"  # in the file's own metadata
 SETTINGS_KEY = b"tercet_settings"  # likewise: how the codes were made
-SHARD_NAME = re.compile(r"codes-([0-9]{5,})\.parquet")
+STEM = "codes"  # of the shards' names
 _COLUMNS = (
     ("audio_id", "string", False),
     ("channel", "int32", True),
@@ -38,16 +37,6 @@ _COLUMNS = (
 # What all rows of a folder share.
 CODEBOOK_COLUMNS = ("codebook", "codebook_size", "depth", "rate_hz", "mask_code")
 _ROWS_AT_A_TIME = 64
-
-
-def arrow(error: type[TercetError], name: str) -> Any:
-    """The module pyarrow, with pyarrow.parquet; where it is missing, an `error` about `name`."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise error(f"{name}: Parquet needs pyarrow, which is not installed: {INSTALL}") from None
-    return pyarrow
 
 
 def arrow_schema(pa: Any) -> Any:
@@ -81,8 +70,7 @@ def row_of(audio_id: str, tokens: SpeechTokens) -> dict[str, Any]:
 
 def shards(folder: Path) -> list[Path]:
     """The finished shards of a folder, in the order in which they were written."""
-    found = [(SHARD_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
-    return [path for _, path in sorted((int(name[1]), path) for name, path in found if name)]
+    return shard_paths(folder, STEM)
 
 
 def finished_ids(folder: str | Path) -> set[str]:
