@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from tercet.cli import eval as evaluation
+from tercet.cli import label
 from tercet.cli.detokenize import DetokenizeOptions
 from tercet.cli.listen import ListenOptions
 from tercet.cli.options.table import flags
@@ -30,9 +31,10 @@ def marked_options(source: str) -> set[str]:
     }
 
 
-def options_of_eval() -> set[str]:
-    """The long options of all commands below `tercet eval`, as they are written."""
-    commands = typer.main.get_command(evaluation.app()).commands.values()
+def options_of_typer() -> set[str]:
+    """The long options of `tercet label` and of all commands below `tercet eval`, as they are written."""
+    below = typer.main.get_command(evaluation.app()).commands.values()
+    commands = [*below, typer.main.get_command(label.app())]
     names = {name for each in commands for option in each.params for name in option.opts}
     return {name for name in names if name.startswith("--")}
 
@@ -43,7 +45,7 @@ def test_every_option_has_a_test_that_is_marked_with_it() -> None:
         for path in sorted(TESTS.rglob("test_*.py"))
         for name in marked_options(path.read_text())
     }
-    options = {f"--{name}" for command in COMMANDS for name in flags(command)} | options_of_eval()
+    options = {f"--{name}" for command in COMMANDS for name in flags(command)} | options_of_typer()
     assert set() == options - marked, "without a test"
     assert set() == marked - options, "tests of options that do not exist"
 

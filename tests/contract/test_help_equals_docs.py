@@ -132,6 +132,7 @@ def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
         ("models.md", ["models", "pull"]),
         ("convert.md", ["convert"]),
         ("doctor.md", ["doctor"]),
+        ("label.md", ["label"]),
         ("train.md", ["train", "tags"]),
         ("train.md", ["train", "tokens"]),
         ("eval.md", ["eval", "tags"]),

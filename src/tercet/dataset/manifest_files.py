@@ -33,6 +33,8 @@ def written_rows(path: Path) -> Iterator[Written]:
         DataError: the file as a whole cannot be read.
     """
     kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None and not path.exists():
+        raise DataError(f"{path}: no such manifest; check the path")
     if kind is None:
         raise DataError(
             f"{path}: is no manifest; give {', '.join(SUFFIXES)}, AudioSet's .json, or a folder"

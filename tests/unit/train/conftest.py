@@ -1,13 +1,11 @@
-"""A toy task for the loop (`toy_run.py`), and recordings."""
+"""A toy task for the loop (`toy_run.py`)."""
 
 import importlib.util
 import sys
-import wave
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 
 
@@ -24,17 +22,3 @@ def toy(peer: Callable[[str], ModuleType]) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="session")
-def write_wav() -> Callable[[Path, np.ndarray], None]:
-    """`write_wav(path, samples)`: PCM of 16 bits, mono, 16 kHz."""
-
-    def write(path: Path, samples: np.ndarray) -> None:
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(16000)
-            file.writeframes((samples * 32767).astype("<i2").tobytes())
-
-    return write

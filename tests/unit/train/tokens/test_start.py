@@ -119,7 +119,7 @@ def test_rows_have_the_size_that_blocks_expect_whatever_the_states_have(
         with torch.no_grad():
             rows = made.eval().quantize(made.features(states)).rows
         sizes.append(float(rows.square().mean().sqrt()))
-        norms.append(float(made.model.layer_norm.weight[0]))
+        norms.append(float(made.model.layer_norm.weight[0].detach()))
     np.testing.assert_allclose(1.0, sizes, atol=0.15)
     assert pytest.approx(scale, rel=0.05) == norms[0] / norms[1]  # and the norm gives it back
 

@@ -1,0 +1,266 @@
+"""`tercet label` in this process: every option changes what the job or the filter is told."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tercet.cli.main import main
+from tercet.dataset.label_table import Label, Span
+from tercet.dataset.label_writing import LabelWriter
+from tercet.dataset.verdicts import read_verdicts
+from tercet.errors import UndecodableAudioError
+from tercet.labelling import filter_report, running
+from tercet.labelling.running import LabelProgress, LabelResult
+
+Run = Callable[..., int]
+
+
+def label_of(name: str, **changes: Any) -> Label:
+    told: dict[str, Any] = {
+        "id": name,
+        "recording": name,
+        "is_last": True,
+        "spans": (Span(f"{name}.wav", 0.0, 4.0, 0.0),),
+        "duration_s": 4.0,
+        "speech_s": 4.0,
+        "cut": "end",
+        "speaker": None,
+        "previous": None,
+        "language": "en",
+        "language_probability": None,
+        "text": "hello there my old friend",
+        "text_ids": (1, 2),
+        "segments": (),
+        "avg_logprob": -0.5,
+        "compression_ratio": 1.2,
+        "no_speech_prob": 0.0,
+        "temperature": 0.0,
+        "is_cut_off": False,
+        "fault": None,
+        "reference": "hello there my old friends",
+        "reference_of": "window",
+        "extra": {},
+        "teacher": "base",
+        "encoder": "e",
+        "settings": "s",
+    }
+    return Label(**(told | changes))
+
+
+class Job:
+    """Stands where `labelling.running.label` does: writes what it is given, notes what it was told."""
+
+    def __init__(self) -> None:
+        self.labels = [label_of("a")]
+        self.failures: list[Any] = []
+        self.told: dict[str, Any] = {}
+
+    def __call__(self, manifest: Any, out: Path, settings: Any, **told: Any) -> LabelResult:
+        self.told = {"manifest": manifest, "settings": settings, **told}
+        told["on_progress"](LabelProgress(1, 2, 4.0))
+        with LabelWriter(out, {}) as writer:
+            writer.add(self.labels)
+        n = len(self.labels)
+        return LabelResult(n + 3, 3 if n else 0, windows=n, failures=self.failures)
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> Job:
+    made = Job()
+    monkeypatch.setattr(running, "label", made)
+    monkeypatch.setattr(filter_report, "_draw", lambda *_: None)  # a picture takes its time
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    return made
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, write_wav: Callable[[Path, np.ndarray], None]) -> Path:
+    write_wav(tmp_path / "a.wav", np.full(1600, 0.1))
+    row = {"path": "a.wav", "duration_s": 0.1}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    return tmp_path / "rows.jsonl"
+
+
+@pytest.fixture
+def run(job: Job, manifest: Path, tmp_path: Path) -> Run:
+    return lambda *words: main(["label", str(manifest), str(tmp_path / "out"), *words])
+
+
+def test_the_table_goes_to_standard_output_and_files_beside_the_labels(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == run()
+    told = capsys.readouterr()
+    assert told.out.startswith("Kept 1 of 1 windows")
+    assert "note: 3 of 4 recordings and packs were labelled already" in told.err
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"labels-00000.parquet", "filter.parquet", "filter.md", "filter.json"} <= names
+
+
+@pytest.mark.option("--language")
+@pytest.mark.option("--task")
+@pytest.mark.option("--without_timestamps")
+@pytest.mark.option("--pack_s")
+@pytest.mark.option("--gap_s")
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (("--model", "small"), "model", "small"),
+        (("--compute-type", "float32"), "compute_type", "float32"),
+        (("--language", "de"), "language", "de"),
+        (("--task", "translate"), "task", "translate"),
+        (("--without-timestamps",), "without_timestamps", True),
+        (("--no_fallback",), "temperatures", (0.0,)),
+        (("--pack_s", "0"), "pack_s", 0.0),
+        (("--gap_s", "0.5"), "gap_s", 0.5),
+    ],
+)
+@pytest.mark.option("--no_fallback")
+def test_how_labels_are_made(
+    run: Run, job: Job, words: tuple[str, ...], name: str, value: object
+) -> None:
+    run()
+    before = getattr(job.told["settings"], name)
+    run(*words)
+    assert value == getattr(job.told["settings"], name) != before
+
+
+@pytest.mark.option("--rows_per_shard")
+@pytest.mark.option("--batch_size")
+@pytest.mark.parametrize("name", ["threads", "batch_size", "rows_per_shard"])
+def test_run_time(run: Run, job: Job, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(f"--{name}", "3")
+    assert 3 == job.told[name]
+    assert 2 == run(f"--{name}", "0")
+    assert (
+        f"tercet label: --{name} 0: give 1 or more\n"
+        == capsys.readouterr().err.splitlines(True)[-1]
+    )
+
+
+@pytest.mark.option("--most_wer")
+@pytest.mark.option("--most_cer")
+@pytest.mark.option("--least_logprob")
+@pytest.mark.option("--most_compression")
+@pytest.mark.option("--least_speech_s")
+@pytest.mark.option("--languages")
+@pytest.mark.option("--keep_seams")
+@pytest.mark.parametrize(
+    ("changes", "words", "kept"),
+    [
+        ({}, ("--most_wer", "0.1"), (True, False)),
+        ({}, ("--most_cer", "0.01"), (True, False)),
+        ({}, ("--least_logprob", "-0.4"), (True, False)),
+        ({}, ("--most_compression", "1.1"), (True, False)),
+        ({}, ("--least_speech_s", "5"), (True, False)),
+        ({}, ("--languages", "de,fr"), (True, False)),
+        ({}, ("--languages", "de,en"), (True, True)),
+        ({"cut": "seam"}, ("--keep_seams",), (False, True)),
+    ],
+)  # fmt: skip
+def test_which_are_kept(
+    run: Run,
+    job: Job,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    words: tuple[str, ...],
+    kept: tuple[bool, bool],
+) -> None:
+    job.labels = [label_of("a", **changes), label_of("b")]
+    run()
+    before = read_verdicts(tmp_path / "out")["a"].kept
+    job.labels = []
+    run(*words)
+    assert kept == (before, read_verdicts(tmp_path / "out")["a"].kept)
+
+
+def test_where_rows_are_and_which_are_left_out(
+    run: Run, job: Job, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest.write_text('{"path": "a.wav"}\n{"path": "gone.wav"}\n{"path": "lost.wav"}\n')
+    assert 1 == run()
+    told = capsys.readouterr().err
+    assert "line 2: " in told
+    assert "line 3: " in told
+    assert 0 == run("--skip_broken")
+    job.labels = []
+    assert 1 == len(job.told["manifest"])
+    assert "2 faults; those rows are left out" in capsys.readouterr().err
+    assert 0 == run("--skip_broken", "--quiet")
+    assert "" == capsys.readouterr().err
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "a.wav").rename(tmp_path / "audio" / "a.wav")
+    manifest.write_text('{"path": "a.wav"}\n')
+    assert 1 == run()
+    assert 0 == run("--root", str(tmp_path / "audio"))
+
+
+def test_recordings_that_fail_are_told_and_make_the_exit_code(
+    run: Run, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.failures = [UndecodableAudioError("b.wav: no sound in it; give a recording")]
+    assert 1 == run()
+    told = capsys.readouterr()
+    assert "tercet label: b.wav: no sound in it; give a recording" in told.err
+    assert told.out.startswith("Kept 1 of 1")
+
+
+def test_nothing_heard_and_nothing_kept_are_errors(
+    run: Run, job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 1 == run("--least_logprob", "-0.1")
+    told = capsys.readouterr()
+    assert "Kept 0 of 1" in told.out
+    last = told.err.splitlines()[-1]
+    assert (
+        f"tercet label: {tmp_path / 'out'}: nothing is left to learn from; raise the limits" in last
+    )
+    job.labels, job.failures = [], [UndecodableAudioError("a.wav: no sound")]
+    assert 1 == run()
+    assert "no recording of it could be heard" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--task", "sing"), "task is 'sing'; give 'transcribe' or 'translate'"),
+        (("--pack_s", "31"), "pack_s is 31.0; give 0 to 30 seconds"),
+        (("--gap_s", "-1"), "gap_s is -1.0; give 0 to 5 seconds"),
+        (("--most_wer", "-1"), "most_wer is -1.0; give 0 or more"),
+        (("--most_wer", "much"), "Invalid value for '--most_wer'"),
+        (("--nonsense",), "No such option"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    run: Run, words: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == run(*words)
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith("tercet label: ")
+    assert line in told
+
+
+def test_no_manifest_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == main(["label", str(tmp_path / "nix"), str(tmp_path / "out")])
+    assert (
+        f"tercet label: {tmp_path / 'nix'}: no such manifest; check the path\n"
+        == capsys.readouterr().err
+    )
+
+
+def test_ctrl_c_says_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "label", interrupted)
+    assert 130 == run()
+    assert (
+        "tercet: stopped; what is labelled is kept, the same command goes on\n"
+        == capsys.readouterr().err
+    )
