@@ -29,6 +29,11 @@ def normalize(text: str, language: str) -> str:
     return " ".join(_normalizer(language)(text).split())
 
 
+def is_unspaced(language: str) -> bool:
+    """Whether a language (a code) is written without spaces, so that letters are compared and not words."""
+    return language in _UNSPACED
+
+
 @cache
 def _normalizer(language: str) -> "Callable[[str], str]":
     try:
@@ -40,5 +45,5 @@ def _normalizer(language: str) -> "Callable[[str], str]":
     if language == "en":
         english: Callable[[str], str] = EnglishTextNormalizer()
         return english
-    basic: Callable[[str], str] = BasicTextNormalizer(split_letters=language in _UNSPACED)
+    basic: Callable[[str], str] = BasicTextNormalizer(split_letters=is_unspaced(language))
     return basic

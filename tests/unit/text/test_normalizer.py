@@ -6,7 +6,7 @@ import pytest
 
 from tercet.errors import TercetError
 from tercet.text import normalizer
-from tercet.text.normalizer import normalize
+from tercet.text.normalizer import is_unspaced, normalize
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ from tercet.text.normalizer import normalize
 def test_each_language_has_its_rules(text, language, wanted):
     pytest.importorskip("whisper_normalizer")
     assert wanted == normalize(text, language)
+
+
+@pytest.mark.parametrize(("wanted", "language"), [(True, "ja"), (True, "yue"), (False, "ko")])
+def test_languages_without_spaces_are_known(wanted, language):
+    assert wanted is is_unspaced(language)
 
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch):
