@@ -73,7 +73,8 @@ def paired_test(
     """Compare two systems; both are drawn together, so that hard utterances are hard for both.
 
     The p-value is the share of draws whose difference lies at least as far from the one that was measured as
-    that lies from 0. One draw more, the corpus itself, keeps it above 0.
+    that lies from 0. One draw more, the corpus itself, keeps it above 0; and it is never under what exchanging
+    the systems within utterances could show at best, lest three utterances that differ alike prove something.
 
     Args:
         first: Errors of one system in each utterance.
@@ -94,7 +95,9 @@ def paired_test(
         interval = _percentiles(drawn, level)
         # Sums of whole numbers are exact, their quotients are not: equal ones may differ in the last bit.
         is_as_far = np.abs(drawn - difference) >= abs(difference) - 1e-12
-        p_value = float((1 + is_as_far.sum()) / (1 + draws))
+        n_differing = int(np.count_nonzero(more))
+        least = 1 / 2 ** max(0, n_differing - 1)  # both signs of n equal differences, of 2^n
+        p_value = max(least, float((1 + is_as_far.sum()) / (1 + draws)))
     return PairedTest(
         difference=difference,
         interval=interval,

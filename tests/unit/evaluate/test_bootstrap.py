@@ -97,3 +97,8 @@ def test_one_utterance_proves_nothing() -> None:
     assert 1.0 == found.p_value
     assert -0.5 == found.difference
     assert math.isnan(found.interval.low)
+
+
+def test_few_utterances_that_differ_alike_prove_little() -> None:
+    # Drawing from equal differences gives that difference always; heads three times is still a quarter.
+    assert 1 / 4 == paired_test([0] * 3, [1] * 3, [5] * 3).p_value
