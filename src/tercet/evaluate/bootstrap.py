@@ -73,8 +73,8 @@ def paired_test(
     """Compare two systems; both are drawn together, so that hard utterances are hard for both.
 
     The p-value is the share of draws whose difference lies at least as far from the one that was measured as
-    that lies from 0. One draw more, the corpus itself, keeps it above 0; and it is never under what exchanging
-    the systems within utterances could show at best, lest three utterances that differ alike prove something.
+    that lies from 0. One draw more, the corpus itself, keeps it above 0. It is never under what exchanging
+    the systems within utterances could show at best: three utterances that differ alike prove little.
 
     Args:
         first: Errors of one system in each utterance.
