@@ -135,6 +135,7 @@ def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
         ("label.md", ["label"]),
         ("train.md", ["train", "tags"]),
         ("train.md", ["train", "tokens"]),
+        ("train.md", ["train", "text"]),
         ("eval.md", ["eval", "tags"]),
         ("eval.md", ["eval", "tokens"]),
         ("eval.md", ["eval", "probe"]),

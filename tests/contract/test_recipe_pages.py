@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 
 from tercet.train.tags import recipe as tags
 from tercet.train.tags.scene import SceneOptions
+from tercet.train.text import recipe as text
 from tercet.train.tokens import recipe as tokens
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
@@ -31,9 +32,15 @@ PARTS: dict[str, Any] = {
     "Quantizers: `[head]`": tokens.HeadRecipe,
     "Quantizers: `[codebook]`": tokens.CodebookRecipe,
     "Quantizers: `[[phases]]`": tokens.PhaseRecipe,
+    "Text decoders: the recipe itself": text.TextRecipe,
+    "Text decoders: `[data]`": text.DataRecipe,
+    "Text decoders: `[[data.sets]]`": text.SetRecipe,
+    "Text decoders: `[data.sound]`": text.SoundRecipe,
+    "Text decoders: `[loss]`": text.LossRecipe,
+    "Text decoders: `[learns]`": text.PartsRecipe,
 }
 SECTIONS = {"data", "scenes", "options", "development", "head", "augment", "codebook", "phases"}
-SECTIONS |= {"windows", "loop"}
+SECTIONS |= {"windows", "loop", "sound", "loss", "learns"}
 
 
 def section(title: str) -> str:
@@ -56,7 +63,7 @@ def test_every_key_has_its_row_and_its_default(title: str) -> None:
         for f in dataclasses.fields(PARTS[title])
         if f.name in SECTIONS and not isinstance(f.default, int | str | float)
     }
-    if title == "Quantizers: `[data]`":
+    if title in ("Quantizers: `[data]`", "Text decoders: `[data]`"):
         is_section.add("sets")
     if title == "Quantizers: `[[data.sets]]`":
         is_section = set()  # its `windows` is a number

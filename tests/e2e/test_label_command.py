@@ -94,14 +94,18 @@ def test_killed_in_the_middle_of_a_shard_nothing_is_lost_or_doubled(clips: Path)
 
 
 def test_sigterm_completes_the_shard_under_way(clips: Path) -> None:
-    options = ["--language", "en", "--pack_s", "0", "--batch_size", "1"]
+    options = ["--language", "en", "--pack_s", "0", "--batch_size", "1", "--rows_per_shard", "3"]
+    out = clips / "out"
     process = begin(clips, "out", *options)
     deadline = time.monotonic() + 60
-    while not list((clips / "out").glob(".labels-*.part")) and time.monotonic() < deadline:
+    while time.monotonic() < deadline and not (
+        list(out.glob("labels-*.parquet")) and list(out.glob(".labels-*.part"))
+    ):
         time.sleep(0.005)
+    time.sleep(0.3)  # its first rows are in it
     process.terminate()
     assert 143 == process.wait(60)
-    n_kept = len(told(clips / "out"))
-    assert 0 < n_kept < N_CLIPS
+    assert [] == list(out.glob(".labels-*.part"))
+    assert 4 <= len(told(out)) <= N_CLIPS  # batches of two: the first shard has four
     assert 0 == begin(clips, "out", *options).wait(120)
-    assert N_CLIPS == len(told(clips / "out"))
+    assert N_CLIPS == len(told(out))

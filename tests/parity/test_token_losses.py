@@ -110,7 +110,7 @@ def test_gradients_are_the_originals(step, ours):
 
 def test_without_padding_the_divergence_is_what_the_text_alone_makes(step):
     """The original's 14.78 holds 11.29 of padding."""
-    from tercet.train.tokens.teacher import hidden_of_text, text_logits
+    from tercet.train.forced import hidden_of_text, text_logits
 
     recorded, losses, _, (decoder, states) = step
     inputs, targets = (torch.from_numpy(recorded[name]) for name in ("in_toks", "out_toks"))

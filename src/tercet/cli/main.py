@@ -28,7 +28,10 @@ COMMANDS = {
         "tercet.cli.label",
         "Write down recordings with a teacher, for a student to learn from.",
     ),
-    "train": ("tercet.cli.train", "Train a tag head; go on with a run that was stopped."),
+    "train": (
+        "tercet.cli.train",
+        "Train heads and text decoders; go on with a run that was stopped.",
+    ),
     "eval": ("tercet.cli.eval", "Measure heads and encoders over a manifest of recordings."),
     "codebook": ("tercet.cli.codebook", "Grow, shrink and merge codebooks; say how they are used."),
     "models": ("tercet.cli.models", "List, fetch and remove models."),

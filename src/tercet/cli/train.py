@@ -1,4 +1,4 @@
-"""`tercet train`: train a tag head or a quantizer from a recipe, and go on with a run that was stopped.
+"""`tercet train`: train what reads an encoder from a recipe, and go on with a run that was stopped.
 
 The outcome goes to standard output, everything else to standard error. Torch is imported by what is
 called for, late.
@@ -29,13 +29,14 @@ _NEEDED = ("torch", "lightning", "torchmetrics", "vector_quantize_pytorch")
 _KINDS = {
     "tags": ("tercet.train.tags", "Train a tag head: which sounds are heard, and when."),
     "tokens": ("tercet.train.tokens", "Train a quantizer: speech as tokens for language models."),
+    "text": ("tercet.train.text", "Train a text decoder: distil it from labels, or fine-tune."),
 }
 # One paragraph per string: typer keeps line ends inside a paragraph as they are.
 _HELP = "\n\n".join(
     (
-        "Train what reads a frozen encoder: tag heads, and quantizers.",
+        "Train what reads a frozen encoder: tag heads, quantizers, and text decoders.",
         "RECIPE is a TOML file; recipes/ has examples, docs/train.md every key. A run's folder gets the "
-        "recipe, figures, checkpoints and, at its end, the head.",
+        "recipe, figures, checkpoints and, at its end, the head or the model.",
         "  tercet train tags recipes/tags/base.toml --out runs/tags\n"
         "  tercet train tags recipes/tags/base.toml --out runs/tags --resume\n"
         "  tercet train tokens recipes/tokens/base.toml --out runs/tokens\n"

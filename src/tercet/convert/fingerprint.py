@@ -99,6 +99,23 @@ def encoder_digest(checkpoint: Checkpoint) -> str:
     return fingerprint(checkpoint).digest
 
 
+def are_alike(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two encoders hold the same numbers, to the rounding of float16.
+
+    So a copy in floats of 8-bit weights is that of its original, although their digests differ: one is told,
+    the other computed from what rounding left.
+    """
+    if encoder_digest(one) == encoder_digest(other):
+        return True
+    names = encoder_arrays(one)
+    if names != encoder_arrays(other) or any(one.shape(n) != other.shape(n) for n in names):
+        return False
+    return all(
+        np.array_equal(one.read(name).astype(np.float16), other.read(name).astype(np.float16))
+        for name in names
+    )
+
+
 def encoder_arrays(checkpoint: Arrays) -> list[str]:
     """The names that the hash covers, sorted."""
     return [

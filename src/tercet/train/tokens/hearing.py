@@ -20,7 +20,7 @@ from tercet.engine.choice import choose
 from tercet.engine.protocol import Decoder, Encoder, Projections
 from tercet.loading import open_parts, tokenizer_of
 from tercet.text.tokenizer import Tokenizer
-from tercet.train.tokens.teacher import hidden_of_text, text_logits
+from tercet.train.forced import hidden_of_text, text_logits
 
 if TYPE_CHECKING:
     from tercet.model.decoder import TextDecoder

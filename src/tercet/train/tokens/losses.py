@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tercet.model.decoder import TextDecoder
+from tercet.train.forced import hidden_of_text, text_logits
 from tercet.train.tokens.bottleneck import Bottleneck
 from tercet.train.tokens.places import places_of
-from tercet.train.tokens.teacher import hidden_of_text, text_logits
 
 IGNORED = -100  # a target that does not count
 

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from tercet.audio.convention import InputConvention
 from tercet.checkpoint.heads import Origin, Quantizer
+from tercet.train.forced import hidden_of_text, text_logits
 from tercet.train.task import ParameterGroup, Summed, TrainTask
 from tercet.train.tokens.bottleneck import Bottleneck
 from tercet.train.tokens.data import Window, unpacked
 from tercet.train.tokens.losses import IGNORED, cross_entropy, divergence, original_losses
 from tercet.train.tokens.places import places_of
 from tercet.train.tokens.recipe import PhaseRecipe, TokensRecipe
-from tercet.train.tokens.teacher import hidden_of_text, text_logits
 
 if TYPE_CHECKING:
     from tercet.model.decoder import TextDecoder

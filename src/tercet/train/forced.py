@@ -1,6 +1,6 @@
-"""The frozen text decoder, run over whole texts at once: what it expects where, given some states.
+"""The text decoder, run over whole texts at once: what it expects where, given some states.
 
-Gradients pass through it to the states; its own weights never change. Nothing is decoded here.
+Gradients pass through it to the states, and to its weights where they are trained. Nothing is decoded here.
 """
 
 import torch
@@ -13,15 +13,23 @@ from tercet.train.tokens.places import Places
 
 
 def hidden_of_text(
-    decoder: TextDecoder, ids: Tensor, states: Tensor, places: Places | None = None
+    decoder: TextDecoder,
+    ids: Tensor,
+    states: Tensor,
+    places: Places | None = None,
+    *,
+    dropout: float = 0.0,
+    outputs: list[Tensor] | None = None,
 ) -> Tensor:
     """The decoder's last hidden states behind each id.
 
     Args:
-        decoder: Frozen.
-        ids: int64 [n], or [B, n].
+        decoder: Whose.
+        ids: int64 [n], or [B, n]; what is behind a shorter row's end changes nothing before it.
         states: [T, width], or [B, T, width].
         places: Which positions of the window the states are; all in turn by default.
+        dropout: Share of what each half of a block adds that is dropped, in training mode alone.
+        outputs: Gets every block's output.
 
     Returns:
         [n, width], or [B, n, width].
@@ -29,16 +37,24 @@ def hidden_of_text(
     if ids.dim() == 1:
         return hidden_of_text(decoder, ids[None], states[None], places)[0]
     n = ids.shape[-1]
-    x = decoder.embed_tokens(ids) + decoder.embed_positions.weight[:n]
+    p = dropout if decoder.training else 0.0
+    x = F.dropout(decoder.embed_tokens(ids) + decoder.embed_positions.weight[:n], p)
     causal = torch.ones(n, n, dtype=torch.bool, device=ids.device).tril()
     bias = None if places is None else places.bias
     for layer in decoder.blocks:
         normed = layer.self_attn_layer_norm(x)
         q = layer.self_attn.queries(normed)
-        x = x + layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal)
+        x = x + F.dropout(
+            layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal), p
+        )
         q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
-        x = x + layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias)
-        x = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
+        x = x + F.dropout(
+            layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias), p
+        )
+        added = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
+        x = x + F.dropout(added - x, p) if p else added
+        if outputs is not None:
+            outputs.append(x)
     hidden: Tensor = decoder.layer_norm(x)
     return hidden
 

@@ -1,0 +1,247 @@
+"""A recipe from labels to a model's folder: hear the windows once, train, write what came out.
+
+The run's folder gets `encoded/` (states), the loop's own files, `model/` (Hugging Face's layout),
+`report.json` and `report.md`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from tercet.checkpoint import Checkpoint, open_checkpoint
+from tercet.checkpoint.arrays import MemoryCheckpoint
+from tercet.checkpoint.save import save_hugging_face
+from tercet.convert.fingerprint import are_alike
+from tercet.dataset.encoded import EncodedReader
+from tercet.errors import DataError, EngineError, FingerprintError, OptionError
+from tercet.hub import find_model, find_tokenizer
+from tercet.loading import tokenizer_of
+from tercet.text.tokenizer import Tokenizer
+from tercet.train.loop import RunResult, fit
+from tercet.train.recipe import load_recipe
+from tercet.train.run_folder import RunFolder
+from tercet.train.sampling import Mixed, Order, Shuffled
+from tercet.train.sets import root_of
+from tercet.train.task import Items, TrainData
+from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
+from tercet.train.text.encoding import Hearing, about_states, encode_lessons
+from tercet.train.text.material import Lesson, Split, splits
+from tercet.train.text.recipe import TextRecipe
+from tercet.train.text.task import Networks, TextTask
+from tercet.train.watch import Unwatched, Watcher, hearing_notes
+
+MODEL = "model"
+ENCODED = "encoded"
+
+
+def run(
+    recipe: Path | str,
+    folder: Path | str,
+    *,
+    resume: bool = False,
+    overrides: Sequence[str] = (),
+    watcher: Watcher | None = None,
+) -> RunResult:
+    """Train the decoder of a recipe.
+
+    Args:
+        recipe: A TOML file (`train.text.recipe.TextRecipe`).
+        folder: The run's.
+        resume: Go on from the folder's last checkpoint.
+        overrides: `section.key=value`.
+        watcher: Is told of progress.
+
+    Raises:
+        OptionError: the recipe is faulty, or another one than the folder's.
+        DataError: labels are damaged, or a split is empty.
+        FingerprintError: student and teacher were not made for each other.
+        TrainingError: the loss is not finite any more.
+        OutputError: the disk is full.
+    """
+    folder = Path(folder)
+    loaded = load_recipe(recipe, TextRecipe, overrides)
+    values = loaded.values
+    pair = _opened(values)
+    divided = splits(values.data, root_of(values.data.root, loaded.path))
+    held_out = [each for split in divided for each in split.held_out]
+    if not held_out:
+        raise DataError("no window is held out; give field and held_out to a set")
+    tokenizer = tokenizer_of(pair.student)
+    data = _data(values, pair, divided, tokenizer, folder, watcher or Unwatched())
+    task = TextTask(_networks(values, pair), values, tokenizer, pair.student.geometry, held_out)
+    result = fit(task, data, loaded, folder, resume=resume, watcher=watcher)
+    if result.is_finished:
+        publish(task, pair.student, folder / MODEL, dtype=values.stored)
+        _report(folder, values, pair, result)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    student: Checkpoint
+    teacher: Checkpoint | None  # None: there is no divergence
+    share_encoder: bool
+
+
+def _opened(values: TextRecipe) -> _Pair:
+    """Student and teacher, if they fit each other and the recipe."""
+    if values.valid_words and find_spec("jiwer") is None:
+        raise EngineError("valid_words needs jiwer: pip install 'tercet[eval]', or valid_words = 0")
+    student = open_checkpoint(find_model(values.student))
+    if not values.loss.divergence:
+        return _Pair(student, None, share_encoder=True)
+    teacher = open_checkpoint(find_model(values.teacher))
+    check_pair(values, student, teacher)
+    share = not values.learns.encoder and are_alike(student, teacher)
+    if values.data.cached and not share:
+        raise FingerprintError(
+            f"{values.student} and {values.teacher} have different encoders, so their states cannot be kept "
+            "together; give data.cached = false"
+        )
+    return _Pair(student, teacher, share)
+
+
+def check_pair(values: TextRecipe, student: Checkpoint, teacher: Checkpoint) -> None:
+    """Whether a teacher can teach a student.
+
+    Raises:
+        FingerprintError: their vocabularies or their mel bins differ.
+        OptionError: the recipe compares states of different widths.
+    """
+    ours, theirs = student.geometry, teacher.geometry
+    for what, mine, other in (
+        ("a vocabulary", ours.vocab_size, theirs.vocab_size),
+        ("mel bins", ours.n_mels, theirs.n_mels),
+        ("text positions", ours.n_text_ctx, theirs.n_text_ctx),
+    ):
+        if mine != other:
+            raise FingerprintError(
+                f"{values.student}: has {what} of {mine}, its teacher {values.teacher} of {other}; "
+                "choose a student that was made from this teacher"
+            )
+    if values.loss.states and ours.width != theirs.width:
+        raise OptionError(
+            f"loss.states compares blocks of width {ours.width} with those of {theirs.width}; give 0"
+        )
+
+
+def _data(
+    values: TextRecipe,
+    pair: _Pair,
+    divided: Sequence[Split],
+    tokenizer: Tokenizer,
+    folder: Path,
+    watcher: Watcher,
+) -> TrainData:
+    train = [each for split in divided for each in split.train]
+    held_out = [each for split in divided for each in split.held_out]
+    room = pair.student.geometry.n_text_ctx
+    random, fixed = (
+        Chooser(tokenizer, values.data, room=room, is_random=each) for each in (True, False)
+    )
+    items: Items
+    valid: Items
+    if values.data.cached:
+        encoded = Path(values.data.encoded) if values.data.encoded else folder / ENCODED
+        readers = _encoded(values, pair, divided, encoded, watcher)
+        names = [split.name for split in divided for _ in split.train]
+        items = CachedLessons(train, readers, names, random)
+        names = [split.name for split in divided for _ in split.held_out]
+        valid = CachedLessons(held_out, readers, names, fixed)
+    else:
+        n_mels = pair.student.geometry.n_mels
+        items = HeardLessons(train, random, n_mels=n_mels, is_changed=True)
+        valid = HeardLessons(held_out, fixed, n_mels=n_mels, is_changed=False)
+    return TrainData(
+        train=items,
+        valid=valid,
+        collate=collate,
+        order=_order(divided, values.loop.seed),
+        name_of=lambda number: train[number].label.id,
+    )
+
+
+def _encoded(
+    values: TextRecipe, pair: _Pair, divided: Sequence[Split], folder: Path, watcher: Watcher
+) -> dict[str, EncodedReader]:
+    """Hear all that is not heard yet."""
+    hearing = Hearing(pair.student)
+    about = about_states(pair.student, values.student)
+    for split in divided:
+        lessons: list[Lesson] = [*split.train, *split.held_out]
+        tell = hearing_notes(watcher, split.name, len(lessons))
+        encode_lessons(folder / split.name, hearing, about, lessons, tell)
+    return {split.name: EncodedReader(folder / split.name, about=about) for split in divided}
+
+
+def _order(divided: Sequence[Split], seed: int) -> Order:
+    """Sets drawn by their weights, inside a set each window once in each pass."""
+    orders = [Shuffled(len(split.train), seed + n) for n, split in enumerate(divided)]
+    if len(orders) == 1:
+        return orders[0]
+    return Mixed(orders, [split.weight for split in divided], seed)
+
+
+def _networks(values: TextRecipe, pair: _Pair) -> Networks:
+    from tercet.model import load_torch
+
+    encoder, decoder = load_torch(pair.student, dtype="float32", taps=False)
+    is_heard = not values.data.cached
+    teacher = teacher_encoder = None
+    if pair.teacher is not None:
+        its_encoder, its_decoder = load_torch(pair.teacher, dtype="float32", taps=False)
+        teacher = its_decoder.module
+        teacher_encoder = its_encoder.module if is_heard and not pair.share_encoder else None
+    return Networks(
+        student=decoder.module,
+        teacher=teacher,
+        encoder=encoder.module if is_heard else None,
+        teacher_encoder=teacher_encoder,
+    )
+
+
+def publish(task: TextTask, student: Checkpoint, folder: Path, *, dtype: str) -> None:
+    """Write the student as it is now, in Hugging Face's layout; what did not learn is copied.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    trained = {f"model.decoder.{name}": value for name, value in task.student.state_dict().items()}
+    if task.encoder is not None and "encoder" not in task.frozen_parts:
+        state = task.encoder.state_dict()
+        trained |= {f"model.encoder.{name}": value for name, value in state.items()}
+    arrays: dict[str, np.ndarray] = {}
+    for name in student.names():
+        value = trained.get(name)
+        arrays[name] = student.read(name) if value is None else value.float().cpu().numpy()
+    whole = MemoryCheckpoint(student.geometry, arrays, generation=student.generation)
+    tokenizer_file = student.tokenizer_file or find_tokenizer(student.geometry.vocab_size)
+    save_hugging_face(whole, folder, dtype=dtype, tokenizer_file=tokenizer_file)
+
+
+def _report(folder: Path, values: TextRecipe, pair: _Pair, result: RunResult) -> None:
+    """What validation says of the model that was written."""
+    layers = pair.student.geometry.decoder_layers
+    figures = {
+        "model": MODEL,
+        "teacher": values.teacher if pair.teacher is not None else None,
+        "decoder_layers": layers,
+        "steps": result.step,
+        "weights": result.weights,
+        "validation": dict(result.metrics),
+    }
+    run_folder = RunFolder(folder)
+    run_folder.write_text("report.json", json.dumps(figures, indent=1) + "\n")
+    rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in result.metrics.items())
+    run_folder.write_text(
+        "report.md",
+        f"# {values.name}\n\n{layers} decoder layers, {result.step} steps, {result.weights} weights.\n\n"
+        f"| held out | |\n| --- | --- |\n{rows}\n"
+        "`wer` is of greedy text without timestamps against references (else the teacher's text); losses\n"
+        "are per token; `agreement` is the share of tokens on which student and teacher choose alike when\n"
+        "both are given the label's text so far.\n",
+    )

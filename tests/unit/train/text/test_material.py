@@ -1,0 +1,126 @@
+"""Which labels are lessons, and what was said before them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tercet.dataset.label_table import Label
+from tercet.errors import DataError, OptionError
+from tercet.train.text.material import Split, splits
+from tercet.train.text.recipe import (
+    DataRecipe,
+    LossRecipe,
+    PartsRecipe,
+    SetRecipe,
+    SoundRecipe,
+    TextRecipe,
+)
+
+LabelOf = Callable[..., Label]
+Store = Callable[..., Path]
+SET = SetRecipe(labels="speech", field="speaker", held_out=("3",))
+
+
+def ids(split: Split) -> tuple[list[str], list[str]]:
+    return [each.label.id for each in split.train], [each.label.id for each in split.held_out]
+
+
+@pytest.fixture
+def root(store: Store, label_of: LabelOf, tmp_path: Path) -> Path:
+    store(tmp_path / "speech", [label_of(n) for n in range(12)], dropped=("w4",))
+    return tmp_path
+
+
+def split_of(root: Path, **changes: object) -> Split:
+    [found] = splits(DataRecipe(sets=(replace(SET, **changes),)), root)  # type: ignore[arg-type]
+    return found
+
+
+def test_speakers_are_held_out_and_dropped_windows_left_out(root: Path) -> None:
+    train, held_out = ids(split_of(root))
+    assert [f"w{n}" for n in (0, 1, 2, 3, 5, 6, 7, 8)] == train
+    assert ["w9", "w10", "w11"] == held_out
+    assert 8 == split_of(root).weight
+    assert 2.5 == split_of(root, weight=2.5).weight
+
+
+def test_all_windows_count_if_the_filter_does_not(root: Path) -> None:
+    (root / "speech" / "filter.parquet").unlink()
+    assert 9 == len(split_of(root, kept=False).train)
+    with pytest.raises(DataError, match=r"filter.parquet: is not there; make it: tercet label"):
+        split_of(root)
+
+
+def test_further_columns_hold_out_too_and_every_nth_counts(root: Path) -> None:
+    train, held_out = ids(split_of(root, field="domain", held_out=("odd",), development=2))
+    assert ["w0", "w2", "w6", "w8", "w10"] == train
+    assert ["w1", "w3"] == held_out
+    assert ["w0", "w2", "w5", "w7"] == ids(split_of(root, every=2))[0]
+
+
+def test_what_the_same_speaker_said_before_is_known(root: Path) -> None:
+    before = {each.label.id: each.before for each in split_of(root).train}
+    assert () == before["w0"] == before["w3"]  # another speaker spoke
+    assert (50364, 300, 400, 50464) == before["w1"]
+    assert (50364, 304, 404, 50464) == before["w5"]  # heard, though not fit to learn from
+
+
+@pytest.mark.parametrize("change", [{"speaker": "someone"}, {"is_cut_off": True}])
+def test_what_others_said_or_nobody_knows_is_no_prompt(
+    store: Store, label_of: LabelOf, tmp_path: Path, change: dict[str, object]
+) -> None:
+    made = [label_of(0, **change), *(label_of(n) for n in range(1, 12))]
+    store(tmp_path / "speech", made)
+    before = {each.label.id: each.before for each in split_of(tmp_path).train}
+    assert () == before["w1"]
+
+
+def test_languages_may_be_chosen(store: Store, label_of: LabelOf, tmp_path: Path) -> None:
+    made = [label_of(n, language="de" if n % 2 else "en") for n in range(12)]
+    store(tmp_path / "speech", made)
+    [found] = splits(DataRecipe(sets=(SET,), languages=("de",)), tmp_path)
+    assert ["w1", "w3", "w5", "w7"] == ids(found)[0]
+
+
+def test_empty_splits_say_what_to_check(
+    root: Path, store: Store, label_of: LabelOf, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"no window's speaker ends in 7; check held_out"):
+        split_of(root, held_out=("7",))
+    with pytest.raises(DataError, match="none of its 12 windows is left to train on"):
+        split_of(root, held_out=("s0", "s1", "s2", "s3"))
+    with pytest.raises(DataError, match="no folder of labels"):
+        split_of(root, labels="elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: SetRecipe(labels="x", field="speaker"), "field and held_out belong together"),
+        (lambda: DataRecipe(sets=()), "data.sets is empty"),
+        (lambda: DataRecipe(sets=(SET,), prompts_share=2), "prompts_share is 2; give 0..1"),
+        (lambda: DataRecipe(sets=(SET,), prompt_tokens=300), "give 1 to 223"),
+        (
+            lambda: DataRecipe(sets=(SET,), sound=SoundRecipe(time_masks=1)),
+            "data.sound changes what is heard; give cached = false",
+        ),
+        (lambda: SoundRecipe(noise_share=2), "noise_share is 2; give 0..1"),
+        (lambda: SoundRecipe(snr_db=(5, 1)), "give the smaller number first"),
+        (lambda: SoundRecipe(mel_masks=-1), "mel_masks is -1; give at least 0"),
+        (lambda: LossRecipe(temperature=0), "temperature is 0; give a number above 0"),
+        (lambda: LossRecipe(cross_entropy=0, divergence=0), "there is nothing to learn"),
+        (lambda: LossRecipe(states=-1), "states is -1; give at least 0"),
+        (lambda: PartsRecipe(dropout=1), "dropout is 1; give 0 to below 1"),
+        (
+            lambda: TextRecipe(
+                student="s", data=DataRecipe(sets=(SET,)), learns=PartsRecipe(encoder=True)
+            ),
+            "learns.encoder needs the sound itself; give data.cached = false",
+        ),
+    ],
+)
+def test_recipes_that_cannot_be_meant_are_refused(make: Callable[[], object], line: str) -> None:
+    with pytest.raises(OptionError, match=line):
+        make()

@@ -1,0 +1,283 @@
+"""A text decoder from a recipe to a model's folder, with Whispers of random weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tercet.checkpoint import open_checkpoint
+from tercet.dataset.encoded import EncodedReader
+from tercet.errors import DataError, FingerprintError, OptionError, TrainingError
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("jiwer")
+
+from tercet.convert.fingerprint import encoder_digest
+from tercet.train.loop import RunResult
+from tercet.train.text import run
+from tercet.train.watch import Unwatched
+
+RECIPE = """
+name = "toy"
+teacher = "teacher"
+student = "student"
+valid_words = 2
+stored = "float32"
+[data]
+root = {root!r}
+[[data.sets]]
+labels = "speech"
+field = "speaker"
+held_out = ["3"]
+[loop]
+batch_size = 2
+epochs = 2
+epoch_steps = 3
+lr = 3e-3
+tensorboard = false
+log_steps = 1
+"""
+LIVE = ("data.cached=false",)
+
+
+@pytest.fixture
+def toy(labels: Path, pair: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "toy.toml"
+    path.write_text(RECIPE.format(root=str(labels)))
+    return path
+
+
+def figures(folder: Path, name: str) -> list[float]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [line[name] for line in lines if name in line]
+
+
+def arrays(folder: Path) -> dict[str, np.ndarray]:
+    found = open_checkpoint(folder / "model")
+    return {name: found.read(name) for name in found.names()}
+
+
+def changed(folder: Path, before: Any) -> set[str]:
+    """Names of the arrays that learnt."""
+    return {
+        name
+        for name, value in arrays(folder).items()
+        if not np.array_equal(value, np.asarray(before.arrays[name], np.float32))
+    }
+
+
+def test_a_student_learns_and_its_folder_opens(toy: Path, pair: Any, tmp_path: Path) -> None:
+    result = run(toy, tmp_path / "run", overrides=("loop.epoch_steps=6",))
+    assert (True, 12) == (result.is_finished, result.step)
+    for name in ("cross_entropy", "divergence"):
+        values = figures(tmp_path / "run", name)
+        assert values[-1] < 0.9 * values[0]
+    opened = open_checkpoint(tmp_path / "run" / "model")
+    assert (1, 51865) == (opened.geometry.decoder_layers, opened.geometry.vocab_size)
+    assert encoder_digest(pair.teacher) == encoder_digest(opened)
+    told = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert {"loss", "cross_entropy", "divergence", "agreement", "wer"} <= set(told["validation"])
+    assert "| wer |" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_what_is_heard_is_not_heard_again(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tercet.train.text.encoding import Hearing
+
+    encoded = f"data.encoded={str(tmp_path / 'states')!r}"
+    run(toy, tmp_path / "one", overrides=(encoded, "loop.epochs=1"))
+    reader = EncodedReader(tmp_path / "states" / "speech")
+    assert {f"w{n}" for n in range(12)} == set(reader.keys)
+    assert (1500, 32) == reader[0].states.shape
+    monkeypatch.setattr(Hearing, "states", lambda *_: pytest.fail("heard again"))
+    run(toy, tmp_path / "two", overrides=(encoded, "loop.epochs=1"))
+
+
+def test_the_encoder_and_what_the_recipe_keeps_do_not_learn(
+    toy: Path, pair: Any, tmp_path: Path
+) -> None:
+    run(toy, tmp_path / "all", overrides=("loop.epochs=1",))
+    moved = changed(tmp_path / "all", pair.student)
+    assert all(name.startswith("model.decoder.") for name in moved)
+    assert "model.decoder.embed_tokens.weight" in moved
+    assert "model.decoder.embed_positions.weight" not in moved
+    few = ("learns.embeddings=false", "learns.cross_keys_values=false", "learns.positions=true")
+    run(toy, tmp_path / "few", overrides=("loop.epochs=1", *few))
+    moved = changed(tmp_path / "few", pair.student)
+    assert "model.decoder.embed_positions.weight" in moved
+    assert "model.decoder.embed_tokens.weight" not in moved
+    assert not any("encoder_attn.k_proj" in name or "encoder_attn.v_proj" in name for name in moved)
+    assert "model.decoder.layers.0.encoder_attn.q_proj.weight" in moved
+
+
+@pytest.mark.parametrize("extra", [(), LIVE])
+def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
+    toy: Path, tmp_path: Path, extra: tuple[str, ...]
+) -> None:
+    class Stop(Unwatched):
+        """Ctrl-C after a few steps."""
+
+        def __init__(self) -> None:
+            self.left = 4
+
+        def on_progress(self, progress: Any) -> None:
+            self.left -= 1
+            if not self.left:
+                import signal
+
+                signal.raise_signal(signal.SIGINT)
+
+    overrides = ("learns.dropout=0.1", *extra)
+    run(toy, tmp_path / "whole", overrides=overrides)
+    stopped = run(toy, tmp_path / "parts", overrides=overrides, watcher=Stop())
+    assert "interrupted" == stopped.stopped
+    assert 0 < stopped.step < 6
+    result: RunResult = run(toy, tmp_path / "parts", overrides=overrides, resume=True)
+    assert result.is_finished
+    one, other = arrays(tmp_path / "whole"), arrays(tmp_path / "parts")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_sound_is_heard_anew_with_changes_where_nothing_is_cached(
+    toy: Path, tmp_path: Path
+) -> None:
+    run(toy, tmp_path / "plain", overrides=(*LIVE, "loop.epochs=1"))
+    assert not (tmp_path / "plain" / "encoded").exists()
+    noisy = ("data.sound.noise_share=1.0", "data.sound.time_masks=2", "data.sound.mel_masks=1")
+    run(toy, tmp_path / "noisy", overrides=(*LIVE, *noisy, "loop.epochs=1"))
+    one, other = (figures(tmp_path / name, "loss") for name in ("plain", "noisy"))
+    assert one != other
+
+
+def test_a_whole_model_is_fine_tuned_without_a_teacher(
+    toy: Path, pair: Any, tmp_path: Path
+) -> None:
+    whole = ("student=teacher", "loss.divergence=0.0", "learns.encoder=true", "loop.epochs=1")
+    run(toy, tmp_path / "run", overrides=(*LIVE, *whole))
+    moved = changed(tmp_path / "run", pair.teacher)
+    assert "model.encoder.conv1.weight" in moved
+    assert "model.encoder.embed_positions.weight" not in moved
+    assert not figures(tmp_path / "run", "divergence")
+
+
+def test_a_trained_encoder_leaves_the_teachers_alone(toy: Path, pair: Any, tmp_path: Path) -> None:
+    run(toy, tmp_path / "run", overrides=(*LIVE, "learns.encoder=true", "loop.epochs=1"))
+    assert "model.encoder.conv1.weight" in changed(tmp_path / "run", pair.student)
+    assert figures(tmp_path / "run", "divergence")
+
+
+def test_blocks_may_be_drawn_to_the_teachers(toy: Path, tmp_path: Path) -> None:
+    run(toy, tmp_path / "run", overrides=("loss.states=1.0",))
+    values = figures(tmp_path / "run", "states")
+    assert 0 < values[-1] < values[0]
+    run(toy, tmp_path / "without", overrides=("loop.epochs=1",))
+    assert not figures(tmp_path / "without", "states")
+
+
+def test_word_errors_choose_the_best_and_need_not_be_counted(toy: Path, tmp_path: Path) -> None:
+    run(toy, tmp_path / "run")
+    assert [-each for each in figures(tmp_path / "run", "valid/wer")] == figures(
+        tmp_path / "run", "valid/score"
+    )
+    run(toy, tmp_path / "quick", overrides=("valid_words=0", "loop.epochs=1"))
+    assert not figures(tmp_path / "quick", "valid/wer")
+    assert [-each for each in figures(tmp_path / "quick", "valid/loss")] == figures(
+        tmp_path / "quick", "valid/score"
+    )
+
+
+def other_vocabulary(pair: Any, random_checkpoint: Any) -> None:
+    pair.student = random_checkpoint(replace(pair.student.geometry, vocab_size=51864))
+
+
+def other_bins(pair: Any, random_checkpoint: Any) -> None:
+    pair.student = random_checkpoint(replace(pair.student.geometry, n_mels=128))
+
+
+def other_encoder(pair: Any, random_checkpoint: Any) -> None:
+    pair.student = random_checkpoint(pair.student.geometry, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            other_vocabulary,
+            "has a vocabulary of 51864, its teacher teacher of 51865; choose a student",
+        ),
+        (other_bins, "has mel bins of 128, its teacher teacher of 80"),
+        (other_encoder, "student and teacher have different encoders"),
+    ],
+)
+def test_students_of_other_teachers_are_refused(
+    toy: Path, pair: Any, random_checkpoint: Any, tmp_path: Path, change: Any, line: str
+) -> None:
+    change(pair, random_checkpoint)
+    with pytest.raises(FingerprintError, match=line):
+        run(toy, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_encoder_teaches_where_both_hear(
+    toy: Path, pair: Any, random_checkpoint: Any, tmp_path: Path
+) -> None:
+    student = random_checkpoint(pair.student.geometry, 5)
+    student.tokenizer_file = pair.student.tokenizer_file
+    pair.student = student
+    assert run(toy, tmp_path / "run", overrides=(*LIVE, "loop.epochs=1")).is_finished
+
+
+def test_one_line_for_recipes_and_data_that_cannot_work(
+    toy: Path, pair: Any, random_checkpoint: Any, tmp_path: Path
+) -> None:
+    toy.write_text(toy.read_text().replace('field = "speaker"\nheld_out = ["3"]\n', ""))
+    with pytest.raises(DataError, match="no window is held out; give field and held_out to a set"):
+        run(toy, tmp_path / "run")
+    with pytest.raises(OptionError, match=r"temprature"):
+        run(toy, tmp_path / "run", overrides=("loss.temprature=1",))
+    narrow = random_checkpoint(replace(pair.student.geometry, width=16))
+    narrow.tokenizer_file = pair.student.tokenizer_file
+    pair.student = narrow
+    with pytest.raises(
+        OptionError, match=r"loss.states compares blocks of width 16 with those of 32"
+    ):
+        run(toy, tmp_path / "run", overrides=("loss.states=1.0",))
+
+
+def test_a_loss_that_is_not_finite_names_the_windows_and_keeps_the_checkpoint(
+    toy: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"not finite at step \d+, with items w\d"):
+        run(toy, tmp_path / "run", overrides=("loop.lr=1e20", "loop.schedule=constant"))
+    assert (tmp_path / "run" / "bad_batch.json").exists()
+
+
+def test_peak_memory_of_the_losses_does_not_grow_with_the_texts() -> None:
+    import torch
+
+    from tercet.train.text.losses import Weights, text_losses
+
+    sizes: list[int] = []
+
+    class Largest(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                sizes.append(out.numel())
+            return out
+
+    table = torch.randn(5000, 4)
+    for n in (100, 800):
+        hidden = torch.randn(n, 4, requires_grad=True)
+        targets = torch.randint(5000, (n,))
+        with Largest():
+            losses = text_losses(hidden, hidden.detach(), table, table, targets, Weights(1, 1, 2))
+        losses.total.backward()
+    assert 64 * 5000 == max(sizes)  # not 800 x 5000
