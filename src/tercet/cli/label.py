@@ -5,7 +5,8 @@ The table of what was kept goes to standard output, everything else to standard 
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -267,8 +268,11 @@ def _label(
     def tell(progress: LabelProgress) -> None:
         on_progress(progress.done, progress.total)
 
-    signal.signal(signal.SIGTERM, _terminate)
-    with screen.stage("recordings and packs") as on_progress, licence_notes(quiet=quiet):
+    with (
+        _ending_in_order(),
+        screen.stage("recordings and packs") as on_progress,
+        licence_notes(quiet=quiet),
+    ):
         result = label(manifest, out, settings, on_progress=tell, **run_time)
     _tell_failures(result, path)
     filtered = filter_labels(out, rule)
@@ -290,6 +294,15 @@ def _tell_failures(result: "LabelResult", path: Path) -> None:
         raise DataError(f"{path}: no recording of it could be heard")
 
 
-def _terminate(*_: object) -> None:
-    """SIGTERM: unwinds, so that the shard under way is completed."""
-    raise SystemExit(_TERMINATED)
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """SIGTERM unwinds, so that the shard under way is completed."""
+
+    def terminate(*_: object) -> None:
+        raise SystemExit(_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -27,9 +27,15 @@ _TERMINATED = 143  # 128 + SIGTERM, as shells have it
 _NEEDED = ("torch", "lightning", "torchmetrics", "vector_quantize_pytorch")
 # What can be trained -> its module, which has `run(recipe, folder, *, resume, overrides, watcher)`.
 _KINDS = {
-    "tags": ("tercet.train.tags", "Train a tag head: which sounds are heard, and when."),
-    "tokens": ("tercet.train.tokens", "Train a quantizer: speech as tokens for language models."),
-    "text": ("tercet.train.text", "Train a text decoder: distil it from labels, or fine-tune."),
+    "tags": ("tercet.train.tags.running", "Train a tag head: which sounds are heard, and when."),
+    "tokens": (
+        "tercet.train.tokens.running",
+        "Train a quantizer: speech as tokens for language models.",
+    ),
+    "text": (
+        "tercet.train.text.running",
+        "Train a text decoder: distil it from labels, or fine-tune.",
+    ),
 }
 # One paragraph per string: typer keeps line ends inside a paragraph as they are.
 _HELP = "\n\n".join(

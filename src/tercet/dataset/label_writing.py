@@ -1,13 +1,12 @@
 """Writing labels into shards (`shard_files`). The columns: `label_table`."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from tercet.dataset.label_table import STEM, Label, label_schema, row_of
-from tercet.dataset.shard_files import ShardFile, arrow, open_folder, write_fault
-from tercet.errors import OptionError, OutputError
+from tercet.dataset.shard_files import ShardWriter, arrow
+from tercet.errors import OutputError
 
 _ROWS_HELD = 256
 
@@ -15,9 +14,8 @@ _ROWS_HELD = 256
 class LabelWriter:
     """Adds labels to a folder of shards (`labels-00000.parquet` and so on).
 
-    What is there is never written over: numbers go on, also beside another writer. A crash loses at most the
-    shard under way; `label_table.finished` says which windows are safe. As a context manager it finishes at
-    the end, after an error too: what was added is complete.
+    As a context manager it finishes the shard under way at the end (see `ShardWriter`);
+    `label_table.finished` says which windows are safe.
     """
 
     def __init__(
@@ -40,17 +38,15 @@ class LabelWriter:
             OptionError: less than one row per shard.
             OutputError: the folder cannot be used; pyarrow is missing.
         """
-        if rows_per_shard < 1:
-            raise OptionError(f"rows_per_shard is {rows_per_shard}; give at least 1")
-        self._folder = Path(folder)
-        self._rows_per_shard = rows_per_shard
-        self._max_age_s = max_age_s
-        self._schema = label_schema(arrow(OutputError, str(folder)), settings)
-        self._shard: ShardFile | None = None
-        try:
-            open_folder(self._folder, STEM)
-        except OSError as error:
-            raise write_fault(self._folder, error) from None
+        schema = label_schema(arrow(OutputError, str(folder)), settings)
+        self._shards = ShardWriter(
+            Path(folder),
+            STEM,
+            schema,
+            rows_held=_ROWS_HELD,
+            rows_per_shard=rows_per_shard,
+            max_age_s=max_age_s,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -64,16 +60,7 @@ class LabelWriter:
         Raises:
             OutputError: the shard cannot be written; it is lost, those before it are not.
         """
-        try:
-            if self._shard is None:
-                self._shard = ShardFile(self._folder, STEM, self._schema, rows_held=_ROWS_HELD)
-            self._shard.add([row_of(each) for each in labels])
-            is_old = time.monotonic() - self._shard.opened_at >= self._max_age_s
-            if is_old or self._shard.n_rows >= self._rows_per_shard:
-                self._publish()
-        except OSError as error:
-            self._give_up()
-            raise write_fault(self._folder, error) from None
+        self._shards.add([row_of(each) for each in labels])
 
     def finish(self) -> None:
         """Finish the shard under way; more may be added afterwards.
@@ -81,18 +68,4 @@ class LabelWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        try:
-            self._publish()
-        except OSError as error:
-            self._give_up()
-            raise write_fault(self._folder, error) from None
-
-    def _publish(self) -> None:
-        if self._shard is not None:
-            self._shard.publish()
-            self._shard = None
-
-    def _give_up(self) -> None:
-        if self._shard is not None:
-            self._shard.discard()
-            self._shard = None
+        self._shards.finish()

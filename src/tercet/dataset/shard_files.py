@@ -10,12 +10,12 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from tercet.errors import OutputError, TercetError
+from tercet.errors import OptionError, OutputError, TercetError
 
 if sys.platform != "win32":
     import fcntl
@@ -113,7 +113,91 @@ class ShardFile:
         self._waiting_size = 0
 
 
-def open_folder(folder: Path, stem: str) -> list[Path]:
+class ShardWriter:
+    """Adds rows to a folder's shards, one after the other.
+
+    What is there is never written over: numbers go on, also beside another writer. A crash loses at most the
+    shard under way; an error does not, where `finish` is called after it: what was added is complete.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        schema: Any,
+        *,
+        rows_held: int,
+        rows_per_shard: int,
+        max_age_s: float,
+    ) -> None:
+        """Open a folder, making it and those above it.
+
+        Args:
+            folder: Of the shards.
+            stem: Of their names.
+            schema: pyarrow's, with the metadata that each shall have.
+            rows_held: As for `ShardFile`.
+            rows_per_shard: A shard is finished when it has so many.
+            max_age_s: Or when it is so old, at the next `add`.
+
+        Raises:
+            OptionError: less than one row per shard.
+            OutputError: the folder cannot be used.
+        """
+        if rows_per_shard < 1:
+            raise OptionError(f"rows_per_shard is {rows_per_shard}; give at least 1")
+        self._folder, self._stem, self._schema = folder, stem, schema
+        self._rows_held, self._rows_per_shard = rows_held, rows_per_shard
+        self._max_age_s = max_age_s
+        self._shard: ShardFile | None = None
+        try:
+            self.before = _open_folder(folder, stem)  # finished shards that were there
+        except OSError as error:
+            raise write_fault(folder, error) from None
+
+    def add(self, rows: Sequence[Mapping[str, Any]], size: int | None = None) -> None:
+        """Add some, all into one shard; `size` as for `ShardFile.add`.
+
+        Raises:
+            OutputError: the shard cannot be written; it is lost, those before it are not.
+        """
+        with self._failing():
+            if self._shard is None:
+                self._shard = ShardFile(
+                    self._folder, self._stem, self._schema, rows_held=self._rows_held
+                )
+            self._shard.add(rows, size)
+            is_old = time.monotonic() - self._shard.opened_at >= self._max_age_s
+            if is_old or self._shard.n_rows >= self._rows_per_shard:
+                self._publish()
+
+    def finish(self) -> None:
+        """Finish the shard under way; more may be added afterwards.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with self._failing():
+            self._publish()
+
+    def _publish(self) -> None:
+        if self._shard is not None:
+            self._shard.publish()
+            self._shard = None
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """A fault of the disk gives the shard under way up, in one line."""
+        try:
+            yield
+        except OSError as error:
+            if self._shard is not None:
+                self._shard.discard()
+                self._shard = None
+            raise write_fault(self._folder, error) from None
+
+
+def _open_folder(folder: Path, stem: str) -> list[Path]:
     """Make a folder where it is missing, clear away what crashes left, and give its finished shards.
 
     Raises:

@@ -1,12 +1,11 @@
 """Writing a corpus's speech tokens into shards (`shard_files`). The columns: `token_tables`."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tercet.dataset.shard_files import ShardFile, arrow, open_folder, write_fault
+from tercet.dataset.shard_files import ShardWriter, arrow
 from tercet.dataset.token_tables import (
     CODEBOOK_COLUMNS,
     SCHEMA_KEY,
@@ -16,7 +15,7 @@ from tercet.dataset.token_tables import (
     codebook_of,
     row_of,
 )
-from tercet.errors import OptionError, OutputError, TokensError
+from tercet.errors import OutputError, TokensError
 from tercet.results import SCHEMA, SpeechTokens
 
 _CODES_PER_GROUP = 1 << 20  # 4 MB of ids are held back before they are written
@@ -25,9 +24,8 @@ _CODES_PER_GROUP = 1 << 20  # 4 MB of ids are held back before they are written
 class TokenTableWriter:
     """Adds recordings to a folder of shards (`codes-00000.parquet` and so on).
 
-    What is there is never written over: numbers go on, also beside another writer. A crash loses at most the
-    shard under way; `finished_ids` says which recordings are safe. All channels of a recording are in one
-    shard. As a context manager it finishes at the end, after an error too: what was added is complete.
+    As a context manager it finishes the shard under way at the end (see `ShardWriter`); `finished_ids` says
+    which recordings are safe. All channels of a recording are in one shard.
     """
 
     def __init__(
@@ -50,19 +48,19 @@ class TokenTableWriter:
             OptionError: less than one row per shard.
             OutputError: the folder cannot be used; pyarrow is missing.
         """
-        if rows_per_shard < 1:
-            raise OptionError(f"rows_per_shard is {rows_per_shard}; give at least 1")
+        told = {} if settings is None else {SETTINGS_KEY: json.dumps(settings).encode()}
+        schema = arrow_schema(arrow(OutputError, str(folder)))
         self._folder = Path(folder)
-        self._rows_per_shard = rows_per_shard
-        self._max_age_s = max_age_s
-        self._settings = settings
-        arrow(OutputError, str(folder))
-        try:
-            before = open_folder(self._folder, STEM)
-        except OSError as error:
-            raise write_fault(self._folder, error) from None
+        self._shards = ShardWriter(
+            self._folder,
+            STEM,
+            schema.with_metadata({SCHEMA_KEY: SCHEMA.encode(), **told}),
+            rows_held=_CODES_PER_GROUP,
+            rows_per_shard=rows_per_shard,
+            max_age_s=max_age_s,
+        )
+        before = self._shards.before
         self._codebook = codebook_of(before[-1]) if before else None
-        self._shard: ShardFile | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -79,18 +77,7 @@ class TokenTableWriter:
         """
         rows = [row_of(audio_id, one) for one in (tokens, *channels)]
         self._check(audio_id, rows)
-        try:
-            if self._shard is None:
-                self._shard = self._begin()
-            self._shard.add(rows, sum(len(row["ids"]) for row in rows))
-            if (
-                self._shard.n_rows >= self._rows_per_shard
-                or time.monotonic() - self._shard.opened_at >= self._max_age_s
-            ):
-                self._finish()
-        except OSError as error:
-            self._give_up()
-            raise write_fault(self._folder, error) from None
+        self._shards.add(rows, sum(len(row["ids"]) for row in rows))
 
     def finish(self) -> None:
         """Finish the shard under way; more may be added afterwards.
@@ -98,27 +85,7 @@ class TokenTableWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        try:
-            self._finish()
-        except OSError as error:
-            self._give_up()
-            raise write_fault(self._folder, error) from None
-
-    def _begin(self) -> ShardFile:
-        told = {} if self._settings is None else {SETTINGS_KEY: json.dumps(self._settings).encode()}
-        schema = arrow_schema(arrow(OutputError, str(self._folder)))
-        schema = schema.with_metadata({SCHEMA_KEY: SCHEMA.encode(), **told})
-        return ShardFile(self._folder, STEM, schema, rows_held=_CODES_PER_GROUP)
-
-    def _finish(self) -> None:
-        if self._shard is not None:
-            self._shard.publish()
-            self._shard = None
-
-    def _give_up(self) -> None:
-        if self._shard is not None:
-            self._shard.discard()
-            self._shard = None
+        self._shards.finish()
 
     def _check(self, audio_id: str, rows: Sequence[dict[str, Any]]) -> None:
         if not audio_id.isascii():

@@ -95,6 +95,7 @@ def label(
     teacher = open_teacher(settings, threads=threads)
     if before is not None:
         check_settings(out, before, teacher.told)
+    places = {job.id: number for number, job in enumerate(left)}
     heard = hear(teacher, left, settings.gap_s, known, result.failures.append)
     with LabelWriter(out, teacher.told, rows_per_shard=rows_per_shard) as writer:
         for group in _groups_ahead(heard, batch_size * _BATCHES_TOGETHER):
@@ -103,7 +104,7 @@ def label(
             result.windows += len(labels)
             result.heard_s += sum(each.duration_s for each in labels)
             if on_progress is not None:
-                done = left.index(group[-1].window.job) + group[-1].window.is_last
+                done = places[group[-1].window.job.id] + group[-1].window.is_last
                 on_progress(LabelProgress(result.earlier + done, result.jobs, result.heard_s))
     return result
 

@@ -85,7 +85,7 @@ class LabelTeacher:
         spoken = [number for number, each in enumerate(heard) if each.states is not None]
         by_length = sorted(spoken, key=lambda number: heard[number].window.window.samples.size)
         outcomes: dict[int, Outcome] = {}
-        firsts = [number for number in self._firsts(heard, spoken)]
+        firsts = self._firsts(heard, spoken)
         rest = [number for number in by_length if number not in firsts]
         for group in (firsts, rest):
             for at in range(0, len(group), batch_size):

@@ -179,3 +179,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return value
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Check a recipe's number.
+
+    Raises:
+        OptionError: it is less.
+    """
+    if value < least:
+        raise OptionError(f"{name} is {value}; give at least {least}")

@@ -179,6 +179,12 @@ class Mixed:
             self._before[mine] = np.arange(int(mine.sum()))
 
 
+def order_of_sets(sizes: Sequence[int], weights: Sequence[float], seed: int) -> Order:
+    """Data sets behind one another, drawn by their weights; inside a set each item once in each pass."""
+    orders = [Shuffled(size, seed + number) for number, size in enumerate(sizes)]
+    return Mixed(orders, weights, seed) if len(orders) > 1 else orders[0]
+
+
 class Sampler:
     """Batches of draws without end, from a position on that can be saved.
 

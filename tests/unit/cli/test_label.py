@@ -73,7 +73,6 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Job:
     made = Job()
     monkeypatch.setattr(running, "label", made)
     monkeypatch.setattr(filter_report, "_draw", lambda *_: None)  # a picture takes its time
-    monkeypatch.setattr("signal.signal", lambda *_: None)
     return made
 
 

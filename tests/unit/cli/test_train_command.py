@@ -18,7 +18,7 @@ from tercet.train.watch import TrainProgress
 
 @dataclass
 class Trainer:
-    """Stands for `tercet.train.tags`: remembers how it was called, ends as it is told."""
+    """Stands for `tercet.train.tags.running`: remembers how it was called, ends as it is told."""
 
     stopped: str | None = None
     error: Exception | None = None
@@ -44,9 +44,9 @@ def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
     monkeypatch.chdir(tmp_path)
     Path("small.toml").write_text("[loop]\n")
     made = Trainer()
-    module = ModuleType("tercet.train.tags")
+    module = ModuleType("tercet.train.tags.running")
     module.run = made.run
-    monkeypatch.setitem(sys.modules, "tercet.train.tags", module)
+    monkeypatch.setitem(sys.modules, "tercet.train.tags.running", module)
     return made
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tercet.dataset import label_writing
+from tercet.dataset import shard_files
 from tercet.dataset.label_table import (
     Finished,
     Label,
@@ -95,8 +95,8 @@ def test_a_shard_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
 def test_an_old_shard_is_finished_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = LabelWriter(tmp_path, {}, max_age_s=60)
     writer.add([LABEL])
-    now = label_writing.time.monotonic()
-    monkeypatch.setattr(label_writing.time, "monotonic", lambda: now + 61)
+    now = shard_files.time.monotonic()
+    monkeypatch.setattr(shard_files.time, "monotonic", lambda: now + 61)
     writer.add([BARE])
     assert ["labels-00000.parquet"] == shards(tmp_path)
 

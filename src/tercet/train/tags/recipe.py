@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tercet.errors import OptionError
-from tercet.train.recipe import LoopRecipe
+from tercet.train.recipe import LoopRecipe, at_least
 from tercet.train.tags.scene import KINDS, Kind, SceneOptions
 
 Role = Literal["sounds", "speech", "noises", "rooms"]
@@ -28,7 +28,7 @@ class SetRecipe:
     def __post_init__(self) -> None:
         if bool(self.field) != bool(self.held_out):
             raise OptionError("field and held_out belong together; give both, or neither")
-        _at_least("every", self.every, 1)
+        at_least("every", self.every, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class DataRecipe:
             raise OptionError("only_encoded needs a folder; give encoded")
         if not 0 <= self.clip_s <= 30:
             raise OptionError(f"clip_s is {self.clip_s}; give 0..30")
-        _at_least("tap_frames", self.tap_frames, 1)
+        at_least("tap_frames", self.tap_frames, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,8 @@ class ScenesRecipe:
             for kind, count in getattr(self, name).items():
                 if kind not in KINDS:
                     raise OptionError(f"{name} has {kind!r}; the kinds are {', '.join(KINDS)}")
-                _at_least(f"{name}.{kind}", count, 0)
-        _at_least("rounds", self.rounds, 1)
+                at_least(f"{name}.{kind}", count, 0)
+        at_least("rounds", self.rounds, 1)
 
     def kinds(self, number: int) -> Mapping[Kind, int]:
         """The counts of a round (from 0), by kind."""
@@ -114,7 +114,7 @@ class HeadRecipe:
 
     def __post_init__(self) -> None:
         for name in ("window_frames", "hop_frames"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         if self.window_frames % self.hop_frames:
             raise OptionError(
                 f"hop_frames {self.hop_frames} does not divide window_frames {self.window_frames}"
@@ -140,7 +140,7 @@ class AugmentRecipe:
             if not 0 <= getattr(self, name) < 1.0000001:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 0..1")
         for name in ("balance", "floor", "time_mask_frames"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +169,3 @@ class TagsRecipe:
                 raise OptionError(f"left_out has {name!r}, which is none of the recipe's labels")
         if self.labels and set(self.labels) == set(self.left_out):
             raise OptionError("left_out has all labels; leave some in")
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if value < least:
-        raise OptionError(f"{name} is {value}; give at least {least}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tercet.errors import OptionError
-from tercet.train.recipe import LoopRecipe
+from tercet.train.recipe import LoopRecipe, at_least
 
 Stored = Literal["float32", "float16"]
 
@@ -27,7 +27,7 @@ class SetRecipe:
         if bool(self.field) != bool(self.held_out):
             raise OptionError("field and held_out belong together; give both, or neither")
         for name, least in (("weight", 0), ("development", 0), ("every", 1)):
-            _at_least(name, getattr(self, name), least)
+            at_least(name, getattr(self, name), least)
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class SoundRecipe:
             if low > high:
                 raise OptionError(f"{name} is {low}..{high}; give the smaller number first")
         for name in ("time_masks", "mel_masks", "mel_mask_bins", "time_mask_s"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
 
     @property
     def changes(self) -> bool:
@@ -101,7 +101,7 @@ class LossRecipe:
 
     def __post_init__(self) -> None:
         for name in ("cross_entropy", "divergence", "states"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
         if not self.temperature > 0:
             raise OptionError(f"temperature is {self.temperature}; give a number above 0")
         if not self.cross_entropy + self.divergence > 0:
@@ -141,11 +141,6 @@ class TextRecipe:
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 
     def __post_init__(self) -> None:
-        _at_least("valid_words", self.valid_words, 0)
+        at_least("valid_words", self.valid_words, 0)
         if self.learns.encoder and self.data.cached:
             raise OptionError("learns.encoder needs the sound itself; give data.cached = false")
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if value < least:
-        raise OptionError(f"{name} is {value}; give at least {least}")

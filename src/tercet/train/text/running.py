@@ -24,7 +24,7 @@ from tercet.text.tokenizer import Tokenizer
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import load_recipe
 from tercet.train.run_folder import RunFolder
-from tercet.train.sampling import Mixed, Order, Shuffled
+from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.task import Items, TrainData
 from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
@@ -160,7 +160,11 @@ def _data(
         train=items,
         valid=valid,
         collate=collate,
-        order=_order(divided, values.loop.seed),
+        order=order_of_sets(
+            [len(split.train) for split in divided],
+            [split.weight for split in divided],
+            values.loop.seed,
+        ),
         name_of=lambda number: train[number].label.id,
     )
 
@@ -176,14 +180,6 @@ def _encoded(
         tell = hearing_notes(watcher, split.name, len(lessons))
         encode_lessons(folder / split.name, hearing, about, lessons, tell)
     return {split.name: EncodedReader(folder / split.name, about=about) for split in divided}
-
-
-def _order(divided: Sequence[Split], seed: int) -> Order:
-    """Sets drawn by their weights, inside a set each window once in each pass."""
-    orders = [Shuffled(len(split.train), seed + n) for n, split in enumerate(divided)]
-    if len(orders) == 1:
-        return orders[0]
-    return Mixed(orders, [split.weight for split in divided], seed)
 
 
 def _networks(values: TextRecipe, pair: _Pair) -> Networks:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tercet.dataset.encoded import EncodedReader
 from tercet.errors import DataError
-from tercet.train.sampling import Draw, Mixed, Order, Shuffled
+from tercet.train.sampling import Draw
 from tercet.train.tokens.encoding import Listener
 from tercet.train.tokens.losses import Expected
 from tercet.train.tokens.material import WindowOrder
@@ -139,9 +139,3 @@ def unpacked(batch: Sequence[Any]) -> list[Window]:
         n_states, n_prompt = counts.tolist()
         found.append(Window(states, n_states, ids, n_prompt, Expected(expected, log_p)))
     return found
-
-
-def order_of(sizes: Sequence[int], weights: Sequence[float], seed: int) -> Order:
-    """Sets drawn by their weights, inside a set each window once in each pass."""
-    orders = [Shuffled(size, seed + number) for number, size in enumerate(sizes)]
-    return Mixed(orders, weights, seed) if len(orders) > 1 else orders[0]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tercet.checkpoint.heads import Downsampling
 from tercet.errors import OptionError
-from tercet.train.recipe import LoopRecipe
+from tercet.train.recipe import LoopRecipe, at_least
 
 Role = Literal["speech", "noises"]
 Text = Literal["teacher", "manifest"]
@@ -32,7 +32,7 @@ class SetRecipe:
         if bool(self.field) != bool(self.held_out):
             raise OptionError("field and held_out belong together; give both, or neither")
         for name, least in (("weight", 0), ("windows", 0), ("development", 0), ("every", 1)):
-            _at_least(name, getattr(self, name), least)
+            at_least(name, getattr(self, name), least)
 
     @property
     def name(self) -> str:
@@ -102,8 +102,8 @@ class DataRecipe:
             raise OptionError("only_encoded reads what is cached; leave cached out")
         if not 0 <= self.timestamps_share <= 1:
             raise OptionError(f"timestamps_share is {self.timestamps_share}; give 0..1")
-        _at_least("most_wer", self.most_wer, 0)
-        _at_least("expected", self.expected, 1)
+        at_least("most_wer", self.most_wer, 0)
+        at_least("expected", self.expected, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class HeadRecipe:
 
     def __post_init__(self) -> None:
         for name in ("codes", "code_width", "depth", "blocks", "heads", "mlp_width", "downsample"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ class CodebookRecipe:
         if not 0 <= self.decay < 1:
             raise OptionError(f"decay is {self.decay}; give 0 to below 1")
         for name, least in (("start_windows", 1), ("revive_below", 0), ("lr_by_fan_in", 0)):
-            _at_least(name, getattr(self, name), least)
+            at_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ class PhaseRecipe:
 
     def __post_init__(self) -> None:
         for name in ("share", "divergence", "cross_entropy", "commitment", "states"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,9 +187,4 @@ class TokensRecipe:
             raise OptionError(f"match is {self.match!r}; give 'ichigo', or leave it out")
         if sum(each.share for each in self.phases) <= 0:
             raise OptionError("phases have no share of the steps; give share above 0")
-        _at_least("thin", self.thin, 1)
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if value < least:
-        raise OptionError(f"{name} is {value}; give at least {least}")
+        at_least("thin", self.thin, 1)

@@ -24,10 +24,11 @@ from tercet.hub import find_model
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import Recipe, load_recipe
 from tercet.train.run_folder import RunFolder
+from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.task import TrainData
 from tercet.train.tokens.bottleneck import Bottleneck, BottleneckSettings, settings_of
-from tercet.train.tokens.data import CachedWindows, HeardWindows, collate, order_of
+from tercet.train.tokens.data import CachedWindows, HeardWindows, collate
 from tercet.train.tokens.encoding import Listener, about_states, encode_windows
 from tercet.train.tokens.hearing import Teacher, decoder_network
 from tercet.train.tokens.material import Split, noises, splits
@@ -132,7 +133,7 @@ def _prepare(
             train=train,
             valid=CachedWindows(held_out),
             collate=collate,
-            order=order_of(train.sizes, shares, values.loop.seed),
+            order=order_of_sets(train.sizes, shares, values.loop.seed),
             name_of=train.name_of,
         ),
         decoder=decoder_network(checkpoint),

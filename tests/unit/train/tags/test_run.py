@@ -14,9 +14,10 @@ from tercet.errors import DataError, OptionError
 from tercet.model.tag_scorer import TorchTagScorer
 from tercet.readings.frames import FrameScores
 from tercet.train.recipe import load_recipe
-from tercet.train.tags import run, running
+from tercet.train.tags import running
 from tercet.train.tags.encoding import Ears, about_taps
 from tercet.train.tags.recipe import TagsRecipe
+from tercet.train.tags.running import run
 
 ROOT = Path(__file__).resolve().parents[4]
 GEOMETRY = Geometry(

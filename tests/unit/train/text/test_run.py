@@ -18,7 +18,7 @@ pytest.importorskip("jiwer")
 
 from tercet.convert.fingerprint import encoder_digest
 from tercet.train.loop import RunResult
-from tercet.train.text import run
+from tercet.train.text.running import run
 from tercet.train.watch import Unwatched
 
 RECIPE = """

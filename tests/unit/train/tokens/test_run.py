@@ -20,9 +20,9 @@ pytest.importorskip("vector_quantize_pytorch")
 
 from tercet.train.loop import RunResult
 from tercet.train.recipe import load_recipe
-from tercet.train.tokens import run
-from tercet.train.tokens.data import order_of
+from tercet.train.sampling import order_of_sets
 from tercet.train.tokens.recipe import TokensRecipe
+from tercet.train.tokens.running import run
 from tercet.train.watch import Unwatched
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -223,7 +223,7 @@ def test_the_originals_losses_train_on_whole_windows_of_its_convention(
 
 
 def test_sets_are_drawn_by_their_weights() -> None:
-    order = order_of((100, 10), (0.25, 0.75), seed=0)
+    order = order_of_sets((100, 10), (0.25, 0.75), seed=0)
     drawn = [order.at(position) for position in range(4000)]
     assert pytest.approx(0.75, abs=0.03) == sum(index >= 100 for index in drawn) / 4000
     assert set(range(110)) == set(drawn)
