@@ -7,11 +7,12 @@ at a time and never kept: the gradient of each part is computed while its logits
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from tercet.train.text.logits import Buffers, Softmax
+
 IGNORED = -100  # a target that does not count
-ROWS = 64  # positions whose logits exist at the same time
+ROWS = 128  # positions whose logits exist at the same time
 
 
 class Weights(NamedTuple):
@@ -87,28 +88,32 @@ class _Losses(torch.autograd.Function):
         kind = _arithmetic(student)
         table = student_table.to(kind)
         guide_table = None if teacher_table is None else teacher_table.to(kind)
-        grad_hidden = torch.zeros_like(student) if wants_hidden else None
+        grad_hidden = torch.zeros_like(student, dtype=torch.float32) if wants_hidden else None
         grad_table = torch.zeros_like(student_table, dtype=torch.float32) if wants_table else None
         sums = torch.zeros(4, dtype=torch.float32, device=student.device)
+        most = min(rows, len(student))
+        ours, theirs = (Buffers(most, len(table), student.device) for _ in range(2))
         for at in range(0, len(student), rows):
             part = slice(at, at + rows)
             hidden = student[part].to(kind)
-            logits = F.linear(hidden, table).float()
+            drawn = Softmax(hidden, table, ours, temperature=weights.temperature)
             guide = None
             if teacher is not None and guide_table is not None:
-                guide = F.linear(teacher[part].to(kind), guide_table).float()
-            values, gradient = _of_logits(
-                logits, guide, targets[part], weights, wants=wants_hidden or wants_table
-            )
+                seen = teacher[part].to(kind)
+                guide = Softmax(seen, guide_table, theirs, temperature=weights.temperature)
+            values, squares = _sums(drawn, guide, targets[part], weights)
             sums += values
-            if gradient is not None:
-                gradient = gradient.to(kind)
-                if grad_hidden is not None:
-                    grad_hidden[part] = (gradient @ table).to(grad_hidden.dtype)
-                if grad_table is not None:
-                    grad_table += (gradient.T @ hidden).float()
+            if wants_hidden or wants_table:
+                shares = _shares(drawn, guide, squares, weights)
+                for number, block in enumerate(drawn.blocks):
+                    gradient = _gradient(drawn, guide, shares, number, weights).to(kind)
+                    if grad_hidden is not None:
+                        grad_hidden[part] += gradient @ table[block]
+                    if grad_table is not None:
+                        grad_table[block] += gradient.T @ hidden
+                _take_targets(grad_hidden, grad_table, part, hidden, table, targets[part], weights)
         ctx.save_for_backward(grad_hidden, grad_table)
-        ctx.table_kind = student_table.dtype
+        ctx.kinds = student.dtype, student_table.dtype
         total, ce, kl, agreed = sums.unbind()
         ctx.mark_non_differentiable(ce, kl, agreed)
         return total, ce, kl, agreed
@@ -117,10 +122,11 @@ class _Losses(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         scale = upstream[0]
         grad_hidden, grad_table = ctx.saved_tensors
+        kind, table_kind = ctx.kinds
         return (
-            None if grad_hidden is None else grad_hidden * scale.to(grad_hidden.dtype),
+            None if grad_hidden is None else (grad_hidden * scale).to(kind),
             None,
-            None if grad_table is None else (grad_table * scale).to(ctx.table_kind),
+            None if grad_table is None else (grad_table * scale).to(table_kind),
             None,
             None,
             None,
@@ -128,30 +134,104 @@ class _Losses(torch.autograd.Function):
         )
 
 
-def _of_logits(
-    logits: Tensor, guide: Tensor | None, targets: Tensor, weights: Weights, *, wants: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Sums (total, cross-entropy, divergence, agreement) of some positions, and d total / d logits."""
-    log_q = logits.log_softmax(-1)
-    ce = F.nll_loss(log_q, targets, reduction="sum")
+def _sums(
+    drawn: Softmax, guide: Softmax | None, targets: Tensor, weights: Weights
+) -> tuple[Tensor, Tensor]:
+    """Sums of some positions; both softmaxes are exponentials afterwards.
+
+    Returns:
+        Total, cross-entropy, divergence and agreement; each row's sum of the student's exponentials at
+        temperature 1, [rows, 1].
+    """
+    heat = weights.temperature
+    wanted = drawn.value(targets)
+    plain = torch.zeros_like(drawn.top)
+    apart = torch.zeros_like(drawn.top)  # sum of the teacher's exponentials x (its logit - ours)
+    for number, view in enumerate(drawn.views):
+        if guide is not None:
+            apart -= _pulled(guide, number, view, drawn.top)
+        drawn.exponentiate(number)
+        plain += _at_one(view, heat)
+    ce = (plain.log() - heat * wanted).sum()
     kl = agreed = torch.zeros_like(ce)
-    gradient: Tensor | None = None
-    if wants and weights.cross_entropy:
-        gradient = log_q.exp()
-        gradient[torch.arange(len(targets), device=targets.device), targets] -= 1
-        gradient *= weights.cross_entropy
     if guide is not None:
-        heat = weights.temperature
-        agreed = (logits.argmax(-1) == guide.argmax(-1)).sum().float()
-        log_p_hot = (guide / heat).log_softmax(-1)
-        log_q_hot = log_q if heat == 1 else (logits / heat).log_softmax(-1)
-        p_hot = log_p_hot.exp()
-        kl = heat * heat * (p_hot * (log_p_hot - log_q_hot)).sum()
-        if wants:
-            drawn = (log_q_hot.exp() - p_hot) * (weights.divergence * heat)
-            gradient = drawn if gradient is None else gradient.add_(drawn)
+        inner = apart / guide.total - guide.total.log() + drawn.total.log()
+        kl = heat * heat * inner.sum()
+        agreed = (drawn.best == guide.best).sum().float()
     total = weights.cross_entropy * ce + weights.divergence * kl
-    return torch.stack([total, ce, kl, agreed]), gradient
+    return torch.stack([total, ce, kl, agreed]), plain
+
+
+def _pulled(guide: Softmax, number: int, ours: Tensor, top: Tensor) -> Tensor:
+    """Sum over a block of the teacher's exponentials x (our logit - its own), [rows, 1]."""
+    apart = ours - guide.views[number]
+    apart += guide.top - top
+    return _row_products(guide.exponentiate(number), apart)
+
+
+def _at_one(view: Tensor, heat: float) -> Tensor:
+    """Sum of the exponentials of a block at temperature 1, from those at `heat`."""
+    if heat == 1:
+        return view.sum(-1, keepdim=True)
+    if heat == 2:  # the usual one: a square is cheaper than a power
+        return _row_products(view, view)
+    return view.pow(heat).sum(-1, keepdim=True)
+
+
+def _row_products(left: Tensor, right: Tensor) -> Tensor:
+    """Inner products of rows, [rows, 1]."""
+    products: Tensor = torch.linalg.vecdot(left, right)
+    return products[:, None]
+
+
+class _Shares(NamedTuple):
+    """What the exponentials are multiplied with, each [rows, 1]."""
+
+    plain: Tensor  # ours at temperature 1
+    hot: Tensor  # ours
+    guide: Tensor | None  # the teacher's
+
+
+def _shares(drawn: Softmax, guide: Softmax | None, plain: Tensor, weights: Weights) -> _Shares:
+    divergence = weights.divergence * weights.temperature
+    return _Shares(
+        weights.cross_entropy / plain,
+        divergence / drawn.total,
+        None if guide is None else divergence / guide.total,
+    )
+
+
+def _gradient(
+    drawn: Softmax, guide: Softmax | None, shares: _Shares, number: int, weights: Weights
+) -> Tensor:
+    """The total's gradient by a block's logits, in the exponentials' place; without the target's -1."""
+    view, heat = drawn.views[number], weights.temperature
+    if guide is None or shares.guide is None:
+        powers = view if heat == 1 else view.square_() if heat == 2 else view.pow_(heat)
+        return powers.mul_(shares.plain)
+    if heat == 2:
+        rising = (view * shares.plain).add_(shares.hot)
+        gradient = view.mul_(rising)
+    else:
+        rising = view.pow(heat).mul_(shares.plain)
+        gradient = view.mul_(shares.hot).add_(rising)
+    return gradient.addcmul_(guide.views[number], shares.guide, value=-1)
+
+
+def _take_targets(
+    grad_hidden: Tensor | None,
+    grad_table: Tensor | None,
+    part: slice,
+    hidden: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    weights: Weights,
+) -> None:
+    """The target's own part of the cross-entropy's gradient: -1 at one id of each row."""
+    if grad_hidden is not None:
+        grad_hidden[part] -= weights.cross_entropy * table[targets]
+    if grad_table is not None:
+        grad_table.index_add_(0, targets, hidden.float(), alpha=-weights.cross_entropy)
 
 
 def _arithmetic(hidden: Tensor) -> torch.dtype:

@@ -12,13 +12,13 @@ N, WIDTH, TEACHER_WIDTH, VOCABULARY = 11, 6, 8, 23
 USUAL = Weights(cross_entropy=0.8, divergence=1.0, temperature=2.0)
 
 
-def given(seed: int = 0):
+def given(seed: int = 0, *, vocabulary: int = VOCABULARY):
     rng = torch.Generator().manual_seed(seed)
     student = torch.randn(1, N, WIDTH, generator=rng, requires_grad=True)
     teacher = torch.randn(1, N, TEACHER_WIDTH, generator=rng)
-    student_table = torch.randn(VOCABULARY, WIDTH, generator=rng, requires_grad=True)
-    teacher_table = torch.randn(VOCABULARY, TEACHER_WIDTH, generator=rng)
-    targets = torch.randint(VOCABULARY, (1, N), generator=rng)
+    student_table = torch.randn(vocabulary, WIDTH, generator=rng, requires_grad=True)
+    teacher_table = torch.randn(vocabulary, TEACHER_WIDTH, generator=rng)
+    targets = torch.randint(vocabulary, (1, N), generator=rng)
     targets[0, [0, 4]] = IGNORED
     return student, teacher, student_table, teacher_table, targets
 
@@ -52,6 +52,24 @@ def test_losses_and_gradients_are_those_of_full_logits(weights: Weights, rows: i
     for mine, other in ((ours[0], theirs[0]), (ours[2], theirs[2])):
         torch.testing.assert_close(other.grad, mine.grad, rtol=1e-4, atol=1e-5)
     assert N - 2 == found.tokens
+
+
+@pytest.mark.parametrize("vocabulary", [1024, 1025, 2600])
+@pytest.mark.parametrize("weights", [USUAL, Weights(1.0, 0.0, 1.0), Weights(0.3, 0.7, 4.0)])
+def test_a_vocabulary_of_several_blocks_is_one_vocabulary(
+    vocabulary: int, weights: Weights
+) -> None:
+    ours, theirs = given(vocabulary=vocabulary), given(vocabulary=vocabulary)
+    found = text_losses(*ours, weights, rows=4)
+    expected = written_out(*theirs, weights)
+    torch.testing.assert_close(expected, found.total, rtol=1e-5, atol=1e-4)
+    found.total.backward()
+    expected.backward()
+    for mine, other in ((ours[0], theirs[0]), (ours[2], theirs[2])):
+        torch.testing.assert_close(other.grad, mine.grad, rtol=1e-4, atol=1e-5)
+    logits, guides = F.linear(ours[0], ours[2]), F.linear(ours[1], ours[3])
+    same = (logits.argmax(-1) == guides.argmax(-1)) & (ours[4] != IGNORED)
+    assert int(same.sum()) == int(found.agreed)
 
 
 def test_parts_are_told_apart() -> None:

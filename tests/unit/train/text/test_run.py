@@ -280,4 +280,4 @@ def test_peak_memory_of_the_losses_does_not_grow_with_the_texts() -> None:
         with Largest():
             losses = text_losses(hidden, hidden.detach(), table, table, targets, Weights(1, 1, 2))
         losses.total.backward()
-    assert 64 * 5000 == max(sizes)  # not 800 x 5000
+    assert max(sizes) <= 128 * 5120  # not 800 x 5000
