@@ -18,6 +18,7 @@ from tercet.checkpoint.geometry import Geometry
 from tercet.checkpoint.naming import expected_shapes
 from tercet.checkpoint.safetensors_writer import ArrayPlan, SafetensorsWriter, file_bytes
 from tercet.checkpoint.settings import read_json_object
+from tercet.checkpoint.vocabulary_files import vocabulary_files
 from tercet.errors import CheckpointError, OptionError, OutputError, TokenizerError
 
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -57,6 +58,7 @@ def save_hugging_face(
     tokenizer = tokenizer_file if tokenizer_file is not None else checkpoint.tokenizer_file
     with _written_together(Path(folder)) as place:
         write_settings(place, checkpoint.geometry, chosen, tokenizer, dtype)
+        write_vocabulary(place, tokenizer)
         write_safetensors(place("model.safetensors"), checkpoint, dtype)
 
 
@@ -90,6 +92,17 @@ def write_settings(
         settings["tokenizer_config.json"] = _tokenizer_config(geometry)
     for name, values in settings.items():
         text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        place(name).write_text(text, encoding="utf-8")
+
+
+def write_vocabulary(place: Callable[[str], Path], tokenizer: Path | None) -> None:
+    """Write what whisper.cpp's converter reads beside Hugging Face's weights, if there is a tokenizer.
+
+    Raises:
+        TokenizerError: the tokenizer is not readable.
+        OSError: a file cannot be written.
+    """
+    for name, text in ({} if tokenizer is None else vocabulary_files(tokenizer)).items():
         place(name).write_text(text, encoding="utf-8")
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from tercet.checkpoint.arrays import Checkpoint
 from tercet.checkpoint.native import FORMAT, WEIGHTS
 from tercet.checkpoint.safetensors_writer import file_bytes
-from tercet.checkpoint.save import write_safetensors, write_settings
+from tercet.checkpoint.save import write_safetensors, write_settings, write_vocabulary
+from tercet.checkpoint.vocabulary_files import VOCABULARY_FILES
 from tercet.checkpoint.whole_folder import check_replaceable, whole_folder
 from tercet.convert.export import graph_files, write_graphs
 from tercet.convert.quantize import BLOCK
@@ -33,7 +34,7 @@ SETTINGS = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-WRITTEN = frozenset({WEIGHTS, *SETTINGS, *graph_files()})
+WRITTEN = frozenset({WEIGHTS, *SETTINGS, *VOCABULARY_FILES, *graph_files()})
 _ITEM_BYTES = {"int8": 1, "float16": 2, "float32": 4}
 OnProgress = Callable[[int, int], None]
 
@@ -142,6 +143,7 @@ def _write_floats(
     write_safetensors(folder / WEIGHTS, checkpoint, dtype, on_progress=on_progress)
     geometry, generation = checkpoint.geometry, checkpoint.generation
     write_settings(folder.joinpath, geometry, generation, tokenizer_file, dtype)
+    write_vocabulary(folder.joinpath, tokenizer_file)
 
 
 def _write_onnx(
