@@ -137,6 +137,7 @@ def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
         ("train.md", ["train", "tags"]),
         ("train.md", ["train", "tokens"]),
         ("train.md", ["train", "text"]),
+        ("eval.md", ["eval", "text"]),
         ("eval.md", ["eval", "tags"]),
         ("eval.md", ["eval", "tokens"]),
         ("eval.md", ["eval", "probe"]),
@@ -171,6 +172,8 @@ def options_of_help(text: str) -> dict[str, str]:
         if match := re.match(
             r"[│ ]+(--\w+)(?:\s+-\w)?\s.*?\s{2,}(\S.*?)(?: \[default: .*\])?[ │]*$", line
         ):
-            found[match[1]] = re.sub(r"^(?:<bool>|[A-Z=]+|\w+(?:\|\w+)+)\s{2,}", "", match[2])
+            found[match[1]] = re.sub(
+                r"^(?:<bool>|[A-Z=]+(?: [A-Z])?|\w+(?:\|\w+)+)\s{2,}", "", match[2]
+            )
     found.pop("--help", None)
     return found

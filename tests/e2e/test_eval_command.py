@@ -80,3 +80,17 @@ def test_layers_of_the_real_encoder_tell_sounds_apart(
     assert (6, 7) == (told["sounds"], len(told["layers"]))
     assert max(each["accuracy"] for each in told["layers"]) > 0.6
     assert np.isfinite(told["noisy_speech"]["clean_wer"])
+
+
+def test_words_of_real_clips_are_counted_and_two_models_compared(
+    tmp_path: Path, clips_dir: Path, base_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("jiwer")
+    words = [str(clips_dir / "manifest.jsonl"), "--where", "speaker=libri-1*", "--quiet"]
+    how = ["--model", str(base_model), "--out", str(tmp_path / "base"), "-f", "json"]
+    assert 0 == main(["eval", "text", *words, *how])
+    told = json.loads(capsys.readouterr().out)
+    assert told["scores"]["wer"]["rate"] < 0.1
+    assert 4 == told["recordings"]
+    assert 0 == main(["eval", "text", *words, "--compare", str(tmp_path / "base"), str(base_model)])
+    assert "as many errors" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tercet.cli import eval_probe, eval_tags, eval_tokens, exit_codes
+from tercet.cli import eval_probe, eval_tags, eval_text, eval_tokens, exit_codes
 from tercet.cli.chosen import chosen, underscored
 from tercet.cli.listening.outputs import close_stdout
 from tercet.cli.wording import as_said_here
@@ -23,13 +23,19 @@ from tercet.errors import (
 _PROGRAM = "tercet eval"
 # What the command line asks for cannot be had: no recording is to blame.
 _USAGE_ERRORS = (OptionError, ModelNotFoundError, HeadError, FingerprintError)
-_COMMANDS = {"tags": eval_tags, "tokens": eval_tokens, "probe": eval_probe}
+_COMMANDS = {
+    "text": eval_text,
+    "tags": eval_tags,
+    "tokens": eval_tokens,
+    "probe": eval_probe,
+}
 # One paragraph per string: typer keeps line ends inside a paragraph as they are.
 _HELP = "\n\n".join(
     (
-        "Measure heads and encoders over a manifest of recordings.",
+        "Measure models, heads and encoders over a manifest of recordings.",
         "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, AudioSet's .json, or a folder with one; "
         "docs/eval.md says what is measured, and how.",
+        "  tercet eval text speech.csv --compare base my-student --by domain\n"
         "  tercet eval tags sounds.jsonl --tags HEAD --where fold=4\n"
         "  tercet eval tokens speech.csv --tokens HEAD --where 'speaker=*9' -f json\n"
         "  tercet eval probe sounds.jsonl --speech speech.csv --plot probe.svg",

@@ -1,5 +1,6 @@
-"""The figures of `tercet eval probe` as one picture."""
+"""The figures of `tercet eval probe` as one picture, and error rates by noise as another."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,37 @@ if TYPE_CHECKING:
     from tercet.evaluate.layers import LayerFigures
     from tercet.evaluate.noisy_speech import NoisyFigures
     from tercet.evaluate.probe_report import ProbeReport
+    from tercet.evaluate.text.report import TextReport
+
+
+def draw_noise(reports: "Mapping[str, TextReport]", path: Path) -> None:
+    """Error rates by level, a panel for each noise and a line with its interval for each model.
+
+    Raises:
+        OutputError: the picture cannot be written.
+    """
+    from matplotlib.figure import Figure  # no pyplot: no window, no state that others share
+
+    kinds = list(dict.fromkeys(level.noise for each in reports.values() for level in each.noise))
+    figure = Figure(figsize=(5.5 * len(kinds), 4), layout="constrained")
+    panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        for number, (name, report) in enumerate(reports.items()):
+            levels = sorted(
+                (each for each in report.noise if each.noise == kind), key=lambda each: each.snr_db
+            )
+            at = [each.snr_db for each in levels]
+            style = {"color": f"C{number}"}
+            axes.plot(at, [100 * each.rate.rate for each in levels], "o-", label=name, **style)
+            ends = [each.rate.interval for each in levels]
+            low, high = [100 * end.low for end in ends], [100 * end.high for end in ends]
+            axes.fill_between(at, low, high, alpha=0.15, **style)
+            axes.axhline(100 * report.all.headline.rate, linestyle=":", **style)
+        axes.set(title=f"{kind} noise", xlabel="speech over noise, dB")
+        axes.legend()
+    first = next(iter(reports.values())).all.scores.headline.upper()
+    panels[0].set(ylabel=f"{first}, % (dotted: clean)", ylim=(0, None))
+    save_plot(figure, path)
 
 
 def draw_probe(report: "ProbeReport", path: Path) -> None:

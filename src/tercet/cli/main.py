@@ -36,7 +36,7 @@ COMMANDS = {
         "tercet.cli.train",
         "Train heads and text decoders; go on with a run that was stopped.",
     ),
-    "eval": ("tercet.cli.eval", "Measure heads and encoders over a manifest of recordings."),
+    "eval": ("tercet.cli.eval", "Measure models, heads and encoders over a manifest."),
     "codebook": ("tercet.cli.codebook", "Grow, shrink and merge codebooks; say how they are used."),
     "models": ("tercet.cli.models", "List, fetch and remove models."),
     "doctor": ("tercet.cli.doctor", "Say what is installed, what is chosen, what is missing."),

@@ -7,14 +7,15 @@ Then it is turned into codes again with noise in it, and those are compared with
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tercet.dataset.manifests import Manifest, Row
 from tercet.errors import DataError, TercetError
+from tercet.evaluate.disturbing import NOISES, Noise, check_babble, noise_of
 from tercet.evaluate.edit_distance import edit_distance
-from tercet.evaluate.mixing import VOICES, babble, mixed, rms
+from tercet.evaluate.mixing import mixed
 from tercet.evaluate.recordings import RATE_HZ, samples_of
 from tercet.evaluate.token_report import NoiseFigures, TokenReport, Written
 from tercet.evaluate.token_text import texts_of
@@ -22,10 +23,7 @@ from tercet.evaluate.word_errors import Utterance, word_errors
 from tercet.listener import FALLBACK_TEMPERATURES, Model
 from tercet.readings.codebook_use import CodebookCounter
 from tercet.results import SpeechTokens
-from tercet.train.waveforms import coloured_noise
 
-Noise = Literal["white", "babble"]
-NOISES: tuple[Noise, ...] = ("white", "babble")
 _AT_ONCE = 32  # recordings whose windows share batches; bounds memory
 
 
@@ -71,10 +69,7 @@ def evaluate_tokens(
     rows = tuple(row for row in manifest.rows if row.text)
     if not rows:
         raise DataError(f"{manifest.path}: no row has a text; there is nothing to compare with")
-    if "babble" in settings.noises and settings.snrs_db and len(rows) < 2:
-        raise DataError(
-            f"{manifest.path}: babble needs a second row with speech; choose white noise"
-        )
+    check_babble(rows, settings.noises, settings.snrs_db)
     run = _Run(model, rows, settings, on_progress)
     for numbers in _batches(rows, settings):
         run.hear(numbers)
@@ -180,25 +175,12 @@ class _Run:
         for kind in self._settings.noises:
             if not self._settings.snrs_db:
                 return
-            noise = self._noise(kind, number, sound.size)
+            noise = noise_of(kind, self._rows, number, sound.size, seed=self._settings.seed)
             for snr_db in self._settings.snrs_db:
                 noisy = mixed(sound, noise, snr_db)
                 codes = self._model.tokenize(noisy, sampling_rate=RATE_HZ)
                 self._edits[kind, snr_db] += edit_distance(clean.ids, codes.ids)
                 self._step()
-
-    def _noise(self, kind: Noise, number: int, n_samples: int) -> np.ndarray:
-        rng = np.random.default_rng([self._settings.seed, number, NOISES.index(kind)])
-        if kind == "white":
-            return coloured_noise(n_samples, 0.0, rng)
-        mine = self._rows[number].speaker
-        others = [n for n in range(len(self._rows)) if n != number]
-        strangers = [n for n in others if mine is None or self._rows[n].speaker != mine]
-        drawn = rng.permutation(strangers or others)[:VOICES]
-        voices = babble([samples_of(self._rows[n]) for n in drawn], n_samples)
-        if rms(voices) == 0.0:
-            raise DataError(f"{self._rows[number].audio}: the rows for its babble are all silent")
-        return voices
 
     def _step(self, n: int = 1) -> None:
         self._done += n

@@ -1,0 +1,1 @@
+"""How well speech is written down: hearing manifests, keeping what was heard, figures, comparisons."""
