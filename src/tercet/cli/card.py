@@ -153,7 +153,7 @@ def _card(source: Path, known: dict[str, Any], dry_run: bool, quiet: bool) -> No
             check_repository(name)
     facts = gather(source, **known)
     if not quiet:
-        for line in _unknown(facts):
+        for line in _notes(facts):
             print(f"note: {line}", file=sys.stderr)
     if dry_run:
         print(card_text(facts), end="")
@@ -161,9 +161,12 @@ def _card(source: Path, known: dict[str, Any], dry_run: bool, quiet: bool) -> No
         print(write_card(facts))
 
 
-def _unknown(facts: "Facts") -> list[str]:
-    """What people look for on such a page, and will not find."""
-    lines = []
+def _notes(facts: "Facts") -> list[str]:
+    """What people look for on such a page, and will not find; what other programs will not do."""
+    from tercet.publish.elsewhere import whisper_cpp_note
+
+    note = None if facts.model is None else whisper_cpp_note(facts.model.geometry)
+    lines = [note] if note else []
     if not facts.licence:
         lines.append("nothing says the licence, without which nobody may use it; give --licence")
     if facts.model is not None and not facts.reports:

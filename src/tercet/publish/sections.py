@@ -2,6 +2,7 @@
 
 from tercet.checkpoint.head_naming import head_shapes
 from tercet.checkpoint.heads import Head, TagHead
+from tercet.publish.elsewhere import whisper_cpp_note
 from tercet.publish.facts import Facts, ModelFacts, TeacherFacts
 from tercet.publish.figures import figure_lines, validation_lines
 from tercet.publish.making import bare, duration, label_lines, training_lines, two_columns
@@ -201,6 +202,9 @@ def _limits(facts: Facts) -> list[str]:
         lines.append(
             f"- It learnt to write what {bare(facts.teacher.name)} writes, whose errors are its own, too."
         )
+    if facts.model is not None and facts.model.layout == "hugging-face":
+        note = whisper_cpp_note(facts.model.geometry)
+        lines += [f"- Converted for whisper.cpp: {note}."] if note else []
     if facts.model is not None:
         lines.append(
             "- Like every Whisper it can invent text where nobody speaks. Do not rely on it where an error "

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from tercet.checkpoint import Geometry
 from tercet.cli.main import main
+from tercet.publish.elsewhere import whisper_cpp_note
 from tercet.publish.page import BEGIN, END
 
 WriteReport = Callable[..., Path]
@@ -202,6 +204,24 @@ def test_of_which_nothing_is_known_there_is_no_section(
         ModelCard(page).data.to_dict()
     )
     assert ["--licence", "--eval", "--languages"] == re.findall(r"--\w+", err)
+
+
+@pytest.mark.parametrize(
+    ("layers", "vocab_size", "is_noted"), [(2, 51865, True), (2, 51866, False), (3, 51865, False)]
+)
+def test_whisper_cpps_rule_of_two_layers_is_known(
+    layers: int, vocab_size: int, is_noted: bool
+) -> None:
+    geometry = Geometry(
+        n_mels=80, width=64, encoder_layers=1, encoder_heads=1, decoder_layers=layers,
+        decoder_heads=1, vocab_size=vocab_size,
+    )  # fmt: skip
+    assert is_noted == (whisper_cpp_note(geometry) is not None)
+
+
+def test_whisper_cpps_rule_is_said_to_the_author_and_to_readers(run_folder: Path, say: Say) -> None:
+    assert "note: whisper.cpp" in say(run_folder / "model")[2]
+    assert "whisper.cpp" in section(page_of(run_folder / "model"), "Limits")
 
 
 def test_nobodys_folders_are_published(
