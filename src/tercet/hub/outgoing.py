@@ -10,7 +10,7 @@ from pathlib import Path
 from tercet.hub.contents import Content
 from tercet.hub.transfer import CHUNK_BYTES, Progress
 
-_IN_MEMORY_BYTES = 1 << 20
+AT_ONCE_BYTES = 1 << 20  # up to this a file is held in memory, and sent in no time
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Outgoing:
     @property
     def is_large(self) -> bool:
         """Whether it takes a while to send."""
-        return self.content.size_bytes > _IN_MEMORY_BYTES
+        return self.content.size_bytes > AT_ONCE_BYTES
 
     def has_changed(self) -> bool:
         """Whether its path leads to anything else by now."""
@@ -60,7 +60,7 @@ def read_outgoing(content: Content, stack: ExitStack, tally: "Tally") -> Outgoin
     # git names a file by the SHA-1 of its length and its content. No secret depends on it.
     git_name = hashlib.sha1(f"blob {about[1]}\0".encode(), usedforsecurity=False)
     body: io.BytesIO | io.BufferedReader
-    if about[1] <= _IN_MEMORY_BYTES:
+    if about[1] <= AT_ONCE_BYTES:
         body = io.BytesIO(content.path.read_bytes())
     else:
         body = stack.enter_context(_Counted(content.path, tally.of(content.name)))

@@ -14,7 +14,7 @@ from tercet.errors import OptionError, PublishError
 from tercet.hub.contents import Contents
 from tercet.hub.fetch import quiet_library
 from tercet.hub.find import HUB_ID, is_offline
-from tercet.hub.outgoing import Outgoing, Tally, read_outgoing
+from tercet.hub.outgoing import AT_ONCE_BYTES, Outgoing, Tally, read_outgoing
 from tercet.hub.refusals import unpublished
 from tercet.hub.transfer import Progress
 
@@ -191,7 +191,11 @@ def _send(
     files: Sequence[Outgoing],
 ) -> None:
     """Bring the large files to the hub's storage, where nobody sees them yet."""
-    api.preupload_lfs_files(repository, additions, revision=branch, free_memory=False)
+    # One by one: the library sends several in threads, for which Ctrl-C would have to wait.
+    large = [[each] for each in additions if each.upload_info.size > AT_ONCE_BYTES]
+    small = [each for each in additions if each.upload_info.size <= AT_ONCE_BYTES]
+    for each in (*large, small):
+        api.preupload_lfs_files(repository, each, revision=branch, free_memory=False)
     if changed := [str(each.content.path) for each in files if each.has_changed()]:
         raise PublishError(
             f"{', '.join(changed)}: changed while it was sent; nothing was committed, push again"

@@ -54,6 +54,8 @@ class TakingHub:
         default_factory=dict
     )  # by a part of the path
     corrupts: str = ""  # a file of this name is another one once it is committed
+    part_bytes: int = 0  # large files come in parts of this size; 0: whole
+    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
     before_storing: Callable[[], None] = lambda: None  # called when a large file arrives
     address: str = ""
 
@@ -108,6 +110,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             (r"/api/repos/create", self.create),
             (r"/api/validate-yaml", lambda: self.answer(200, {"errors": [], "warnings": []})),
             (r"/storage/(\w+)", self.store),
+            (r"/storage/(\w+)/(\d+|whole)", self.part),
             (r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/(batch|verify)", self.large),
             (r"/api/models/([\w.-]+/[\w.-]+)/(branch|preupload|commit)/(.+)", self.change),
             (r"/api/models/([\w.-]+/[\w.-]+)(?:/(revision|tree)/([^/]+))?/?", self.describe),
@@ -136,6 +139,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200)
         return self.answer(200, self.hub.storage[oid])
 
+    def part(self, oid: str, number: str) -> None:
+        """One part of a file, or the word that all have come."""
+        parts = self.hub.parts.setdefault(oid, {})
+        if number != "whole":
+            parts[int(number)] = self.body
+            return self.answer(200, None, {"ETag": f'"{sha256(self.body)}"'})
+        told = [each["partNumber"] for each in json.loads(self.body)["parts"]]
+        self.hub.storage[oid] = b"".join(parts[each] for each in told)
+        return self.answer(200)
+
     def large(self, repository: str, action: str) -> None:
         asked = json.loads(self.body)
         if action == "verify":
@@ -144,7 +157,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for each in asked["objects"]:
             place = f"{self.hub.address}/storage/{each['oid']}"
             verify = f"{self.hub.address}/{repository}.git/info/lfs/objects/verify"
-            actions = {"upload": {"href": place}, "verify": {"href": verify}}
+            upload: dict[str, Any] = {"href": place}
+            if size := self.hub.part_bytes:
+                numbers = range(1, -(-each["size"] // size) + 1)
+                urls = {f"{number:05d}": f"{place}/{number}" for number in numbers}
+                upload = {"href": f"{place}/whole", "header": {"chunk_size": str(size), **urls}}
+            actions = {"upload": upload, "verify": {"href": verify}}
             is_there = each["oid"] in self.hub.storage
             objects.append({**each} if is_there else {**each, "actions": actions})
         return self.answer(200, {"transfer": "basic", "objects": objects})

@@ -1,8 +1,10 @@
 """`tercet push` against a hub that records: what is sent, in one commit; what is said where it fails."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -214,6 +216,15 @@ def test_a_card_is_written_and_published_as_it_lies_there(
     assert "POST /api/validate-yaml" in taking.seen
 
 
+def test_a_large_file_goes_in_parts_where_the_hub_wants_them(
+    taking: Any, student: Path, say: Say
+) -> None:
+    taking.part_bytes = 1 << 20
+    assert 0 == say("push", student, "owner/new")[0]
+    assert bodies(student, MODEL_FILES) == taking.files()
+    assert max(len(parts) for parts in taking.parts.values()) > 2
+
+
 def test_progress_counts_the_files_that_take_a_while_up_to_their_end(
     taking: Any, student: Path
 ) -> None:
@@ -227,6 +238,34 @@ def test_progress_counts_the_files_that_take_a_while_up_to_their_end(
 
 
 # What stops a push
+
+
+def test_ctrl_c_while_a_file_is_sent_is_one_line_and_the_same_command_goes_on(
+    taking: Any, student: Path, say: Say
+) -> None:
+    make_head(student / "tags.safetensors")
+    arrived, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        arrived.set()
+        may_end.wait(60)
+
+    taking.before_storing = hold
+    environment = {**os.environ, "HF_ENDPOINT": taking.address, "HF_TOKEN": "hf_test"}
+    command = [sys.executable, "-m", "tercet.cli.main", "push", str(student), "owner/new"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert arrived.wait(60)
+    process.send_signal(signal.SIGINT)
+    assert 130 == process.wait(20)
+    may_end.set()
+    assert process.stderr is not None
+    assert ["tercet: stopped; the same command goes on, and finds what is there"] == (
+        process.stderr.read().splitlines()
+    )
+    assert [] == taking.commits
+    taking.before_storing = lambda: None
+    assert 0 == say("push", student, "owner/new")[0]
+    assert bodies(student, {*MODEL_FILES, "tags.safetensors"}) == taking.files()
 
 
 def failed(say: Say, *words: str | Path, code: int = 1) -> str:
