@@ -81,9 +81,7 @@ def metadata_of(facts: Facts) -> dict[str, Any]:
     data = ModelCardData(
         language=list(facts.languages) or None,
         **_licence(facts.licence),
-        library_name="transformers"
-        if facts.model is not None and facts.model.layout == "hugging-face"
-        else "tercet",
+        library_name=_library(facts),
         pipeline_tag=_pipeline(facts),
         base_model=teacher or facts.base,
         datasets=list(facts.datasets) or None,
@@ -120,6 +118,14 @@ def _licence(licence: str | None) -> dict[str, Any]:
     return (
         {"license": known} if known in _LICENCES else {"license": "other", "license_name": licence}
     )
+
+
+def _library(facts: Facts) -> str:
+    """What the hub's page shows code for."""
+    if facts.contents.kind == "adapter":
+        return "peft"
+    is_float = facts.model is not None and facts.model.layout == "hugging-face"
+    return "transformers" if is_float else "tercet"
 
 
 def _pipeline(facts: Facts) -> str | None:

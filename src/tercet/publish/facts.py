@@ -16,6 +16,7 @@ from tercet.errors import TercetError
 from tercet.hub.contents import Contents, contents_of
 from tercet.hub.find import HUB_ID, as_path, find_here
 from tercet.hub.layout import read_config
+from tercet.publish.json_files import number, read_object
 from tercet.publish.label_facts import LabelFacts, read_labels_folder
 from tercet.publish.run_facts import RunFacts, is_run, read_run
 from tercet.publish.text_reports import SystemFigures, TextReport, read_text_report
@@ -44,6 +45,15 @@ class TeacherFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterFacts:
+    """A low-rank adapter, as PEFT's settings tell it."""
+
+    rank: int | None
+    parts: tuple[str, ...]  # of the model, by the names of their layers; (): they are not told
+    base: str | None  # what it was made for, as it is told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All of it; what nobody knows is None or empty."""
 
@@ -52,8 +62,11 @@ class Facts:
     repository: str | None
     model: ModelFacts | None
     heads: Mapping[str, Head]  # by file name
+    adapter: AdapterFacts | None
     teacher: TeacherFacts | None
-    base: str | None  # hub id of what was fine-tuned, where there was no teacher
+    base: (
+        str | None
+    )  # hub id of what was fine-tuned without a teacher, or of a head's or adapter's model
     run: RunFacts | None
     labels: tuple[LabelFacts, ...]
     reports: tuple[TextReport, ...]
@@ -108,6 +121,7 @@ def gather(
     folders = labels or (ran.label_folders() if ran is not None else [])
     read = tuple(read_labels_folder(folder) for folder in folders)
     told = ran.settings.get("licence") if ran is not None else None
+    adapter = _adapter(source) if contents.kind == "adapter" else None
     own = [head.origin.licence for head in heads.values()] if contents.kind == "heads" else []
     return Facts(
         contents=contents,
@@ -115,8 +129,9 @@ def gather(
         repository=repository,
         model=_model(source) if contents.kind == "model" else None,
         heads=heads,
+        adapter=adapter,
         teacher=_teacher(ran.teacher) if ran is not None and ran.teacher else None,
-        base=_base(ran),
+        base=_base(contents, ran, heads, adapter),
         run=ran,
         labels=read,
         reports=tuple(read_text_report(path) for path in reports),
@@ -166,9 +181,30 @@ def _model(folder: Path) -> ModelFacts:
     )
 
 
-def _base(run: RunFacts | None) -> str | None:
+def _base(
+    contents: Contents,
+    run: RunFacts | None,
+    heads: Mapping[str, Head],
+    adapter: AdapterFacts | None,
+) -> str | None:
+    if adapter is not None:
+        return _hub_id(adapter.base) if adapter.base else None
+    if contents.kind == "heads":
+        encoders = {head.origin.encoder_name for head in heads.values()} - {""}
+        return _hub_id(encoders.pop()) if len(encoders) == 1 else None
     is_alone = run is not None and run.is_of_text and run.teacher is None
     return _hub_id(str(run.settings["student"])) if run is not None and is_alone else None
+
+
+def _adapter(folder: Path) -> AdapterFacts:
+    told = read_object(folder / "adapter_config.json")
+    rank, parts = number(told.get("r")), told.get("target_modules")
+    base = told.get("base_model_name_or_path")
+    return AdapterFacts(
+        rank=None if rank is None else int(rank),
+        parts=tuple(sorted(map(str, parts))) if isinstance(parts, list) else (),
+        base=base if isinstance(base, str) else None,
+    )
 
 
 def _hub_id(name: str) -> str | None:

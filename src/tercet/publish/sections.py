@@ -3,7 +3,7 @@
 from tercet.checkpoint.head_naming import head_shapes
 from tercet.checkpoint.heads import Head, TagHead
 from tercet.publish.elsewhere import whisper_cpp_note
-from tercet.publish.facts import Facts, ModelFacts, TeacherFacts
+from tercet.publish.facts import AdapterFacts, Facts, ModelFacts, TeacherFacts
 from tercet.publish.figures import figure_lines, validation_lines
 from tercet.publish.making import bare, duration, label_lines, training_lines, two_columns
 
@@ -52,7 +52,7 @@ def _opening(facts: Facts) -> str:
             "A Whisper in 8 bits, for Tercet." if facts.model.layout == "tercet" else "A Whisper."
         )
     if kind == "adapter":
-        return "A low-rank adapter for Whisper."
+        return f"A low-rank adapter for {facts.base or 'a Whisper'}."
     encoders = {head.origin.encoder_name for head in facts.heads.values()} - {""}
     on = f", on the encoder of Whisper {', '.join(sorted(encoders))}" if encoders else ""
     kinds = {
@@ -71,6 +71,8 @@ def _what_it_is(facts: Facts) -> list[str]:
     rows: list[tuple[str, str]] = []
     if facts.model is not None:
         rows += _model_rows(facts.model, facts.teacher)
+    if facts.adapter is not None:
+        rows += _adapter_rows(facts.adapter)
     if facts.teacher is not None:
         rows.append(("teacher", _called(facts.teacher)))
     rows.append(("files", f"{facts.contents.size_bytes / 1e6:.1f} MB"))
@@ -98,6 +100,11 @@ def _model_rows(model: ModelFacts, teacher: TeacherFacts | None) -> list[tuple[s
         ("parameters", parameters),
     ]
     return [*rows, ("stored as", model.stored)] if model.stored else rows
+
+
+def _adapter_rows(adapter: AdapterFacts) -> list[tuple[str, str]]:
+    rows = [] if adapter.rank is None else [("rank", str(adapter.rank))]
+    return [*rows, ("changes", ", ".join(adapter.parts))] if adapter.parts else rows
 
 
 def _use(facts: Facts) -> list[str]:

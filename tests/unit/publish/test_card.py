@@ -324,6 +324,7 @@ def test_a_heads_page_says_what_it_hears_and_its_licence(head_file: Path, say: S
     assert 'tercet.load_model("base", tags="me/street:tags.safetensors")' in page
     data = ModelCard(page).data
     assert ("cc-by-4.0", "audio-classification") == (data.license, data.pipeline_tag)
+    assert "openai/whisper-base" == data.base_model
 
 
 def test_a_heads_run_tells_its_report_and_a_card_by_hand_is_linked(
@@ -354,6 +355,36 @@ def test_a_models_head_does_not_write_over_the_models_page(
     assert "the page of its folder is the model's" in err
     assert before == page_of(run_folder / "model")
     assert "2 sounds" in section(before, "Heads")
+
+
+def test_an_adapters_page_says_what_it_is_for(tmp_path: Path, say: Say) -> None:
+    folder = tmp_path / "short-clips"
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(b"x")
+    told = {
+        "r": 8,
+        "target_modules": ["v_proj", "q_proj"],
+        "base_model_name_or_path": "openai/whisper-base",
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(told))
+    say(folder)
+    page = page_of(folder)
+    assert ("8", "q_proj, v_proj") == (row(page, "rank"), row(page, "changes"))
+    data = ModelCard(page).data
+    assert ("openai/whisper-base", "peft") == (data.base_model, data.library_name)
+
+
+def test_a_model_that_was_fine_tuned_alone_names_what_it_began_as(
+    run_folder: Path, say: Say
+) -> None:
+    path = run_folder / "settings.json"
+    changed = {"loss.divergence": 0.0, "student": "openai/whisper-tiny"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    say(run_folder / "model")
+    page = page_of(run_folder / "model")
+    assert "openai/whisper-tiny" == ModelCard(page).data.base_model
+    assert "openai/whisper-tiny, fine-tuned with Tercet." in page
+    assert "teacher" not in section(page, "What it is")
 
 
 # Bad input
