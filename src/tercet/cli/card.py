@@ -167,6 +167,8 @@ def _notes(facts: "Facts") -> list[str]:
 
     note = None if facts.model is None else whisper_cpp_note(facts.model.geometry)
     lines = [note] if note else []
+    if facts.repository is None:
+        lines.append("what readers are to type needs the name on the hub; give --repo owner/name")
     if not facts.licence:
         lines.append("nothing says the licence, without which nobody may use it; give --licence")
     if facts.model is not None and not facts.reports:

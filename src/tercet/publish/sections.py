@@ -2,6 +2,7 @@
 
 from tercet.checkpoint.head_naming import head_shapes
 from tercet.checkpoint.heads import Head, TagHead
+from tercet.hub.contents import CARD
 from tercet.publish.elsewhere import whisper_cpp_note
 from tercet.publish.facts import AdapterFacts, Facts, ModelFacts, TeacherFacts
 from tercet.publish.figures import figure_lines, validation_lines
@@ -75,7 +76,9 @@ def _what_it_is(facts: Facts) -> list[str]:
         rows += _adapter_rows(facts.adapter)
     if facts.teacher is not None:
         rows.append(("teacher", _called(facts.teacher)))
-    rows.append(("files", f"{facts.contents.size_bytes / 1e6:.1f} MB"))
+    # Without the page itself: it would tell another size each time.
+    size_bytes = sum(each.size_bytes for each in facts.contents.files if each.name != CARD)
+    rows.append(("files", f"{size_bytes / 1e6:.1f} MB"))
     if facts.licence:
         rows.append(("licence", facts.licence))
     return two_columns(rows)
@@ -108,7 +111,7 @@ def _adapter_rows(adapter: AdapterFacts) -> list[tuple[str, str]]:
 
 
 def _use(facts: Facts) -> list[str]:
-    name = facts.repository or facts.title
+    name = facts.repository or f"OWNER/{facts.title}"
     if facts.model is None:
         return _use_of_heads(facts, name)
     lines = [
@@ -156,7 +159,7 @@ def _use_of_heads(facts: Facts, name: str) -> list[str]:
     calls = []
     for file, head in facts.heads.items():
         reading = "tags" if isinstance(head, TagHead) else "tokens"
-        place = f"{name}:{published.get(file, file)}" if facts.repository else file
+        place = f"{name}:{published.get(file, file)}"
         words.append(f'{reading}="{place}"')
         call = "tag" if reading == "tags" else "tokenize"
         calls.append(f'print(model.{call}("street.ogg"))')

@@ -33,7 +33,7 @@ class SystemFigures:
     """One system over one set of recordings."""
 
     model: str  # as it was named to the command
-    data: str  # the manifest's name, without its folders
+    data: str  # the manifest's name, without its folders and its kind
     rates: Mapping[str, Measured]  # by unit
     headline: str  # the unit that counts: "wer", or "cer" in languages without spaces
     utterances: int | None
@@ -128,7 +128,7 @@ def _system(found: dict[str, Any], context: dict[str, Any], path: Path) -> Syste
     headline = found.get("headline")
     return SystemFigures(
         model=_word(around, (*_NAMES, "key")) or path.stem,
-        data=Path(_word(around, _DATA) or path.stem).name,
+        data=Path(_word(around, _DATA) or path).stem,
         rates=rates,
         headline=headline if headline in rates else next(iter(rates)),
         utterances=None if utterances is None else int(utterances),

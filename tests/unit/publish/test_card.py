@@ -127,7 +127,7 @@ def test_error_rates_stand_beside_the_teachers_with_their_intervals(
     teacher = write_report("teacher", str(tmp_path / "home" / "big-teacher"), 0.05)
     say(run_folder / "model", "--eval", teacher, "--eval", student)
     text = section(page_of(run_folder / "model"), "How good it is")
-    head = "| test-clean.jsonl, 50 utterances | **small-student** | big-teacher (teacher) |"
+    head = "| test-clean, 50 utterances | **small-student** | big-teacher (teacher) |"
     assert head in text
     assert "7.12 [6.12, 8.12] | 5.00 [4.00, 6.00]" == row(text, "word error rate")
     assert "3.56 | 2.50" == row(text, "letter error rate")
@@ -161,7 +161,7 @@ def test_the_front_matter_is_what_the_hub_reads(
     )  # fmt: skip
     assert (["en", "de"], ["openslr/librispeech_asr"]) == (data.language, data.datasets)
     results = {each.metric_type: each for each in data.eval_results}
-    assert (7.12, "test-clean.jsonl") == (results["wer"].metric_value, results["wer"].dataset_name)
+    assert (7.12, "test-clean") == (results["wer"].metric_value, results["wer"].dataset_name)
     assert "two-layers" == data.model_name
 
 
@@ -203,7 +203,7 @@ def test_of_which_nothing_is_known_there_is_no_section(
     assert not {"license", "base_model", "datasets", "language"} & set(
         ModelCard(page).data.to_dict()
     )
-    assert ["--licence", "--eval", "--languages"] == re.findall(r"--\w+", err)
+    assert ["--repo", "--licence", "--eval", "--languages"] == re.findall(r"--\w+", err)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,6 @@ def test_the_same_command_again_changes_nothing(
     say(*words)
     before = page_of(run_folder / "model")
     say(*words)
-    # The page itself counts among the files, which are told to a tenth of a megabyte.
     assert before == page_of(run_folder / "model")
 
 

@@ -36,7 +36,7 @@ def read(tmp_path: Path) -> Any:
 
 def test_the_scores_own_form_is_read_back(read: Any) -> None:
     (system,) = read({"model": "base", "manifest": "a/b.jsonl", "figures": scores()}).systems
-    assert ("base", "b.jsonl", 20, 2.0) == (
+    assert ("base", "b", 20, 2.0) == (
         system.model, system.data, system.utterances, system.repeats_per_1000_words,
     )  # fmt: skip
     assert {"wer", "cer"} == set(system.rates)
