@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from tercet.errors import CheckpointError, ModelNotFoundError, OptionError
-from tercet.hub.heads import FILES
-from tercet.hub.layout import CONFIG, holds_model, missing_files, weight_patterns
+from tercet.hub.layout import CONFIG, HEAD_FILES, holds_model, missing_files, weight_patterns
 
 Kind = Literal["model", "heads", "adapter"]
 CARD = "README.md"
@@ -60,7 +59,7 @@ class Contents:
         return tuple(
             file.path
             for file in self.files
-            if file.name in FILES.values() or (is_alone and file.path == self.source)
+            if file.name in HEAD_FILES.values() or (is_alone and file.path == self.source)
         )
 
 
@@ -82,7 +81,7 @@ def contents_of(source: Path, *, include: Sequence[str] = ()) -> Contents:
         raise ModelNotFoundError(f"{source}: no such file or folder; check the path")
     names = sorted(entry.name for entry in source.iterdir() if entry.is_file())
     kind = _kind_of(source, names)
-    wanted = [*_ALWAYS, *_ADAPTER, *FILES.values(), *_CARDS.values()]
+    wanted = [*_ALWAYS, *_ADAPTER, *HEAD_FILES.values(), *_CARDS.values()]
     if kind == "model":
         wanted += [*_BESIDE_WEIGHTS, *weight_patterns(names)]
     chosen = {name for name in names if any(fnmatch(name, each) for each in wanted)}
@@ -102,7 +101,7 @@ def _kind_of(folder: Path, names: Collection[str]) -> Kind:
         )
     if all(name in names for name in _ADAPTER):
         return "adapter"
-    if any(name in names for name in FILES.values()):
+    if any(name in names for name in HEAD_FILES.values()):
         return "heads"
     if holds_model(folder / "model"):
         raise ModelNotFoundError(
@@ -123,7 +122,7 @@ def _check(folder: Path, kind: Kind, names: Collection[str]) -> None:
                 f"{folder}: a model without {', '.join(missing)}; put it beside the weights"
             )
         open_checkpoint(folder)
-    for file in FILES.values():
+    for file in HEAD_FILES.values():
         if file in names:
             open_head(folder / file)
 
@@ -140,7 +139,7 @@ def _head_alone(source: Path, include: Sequence[str]) -> Contents:
     folder = source.parent
     reading = "tags" if isinstance(open_head(source), TagHead) else "tokens"
     is_native = source.suffix == ".safetensors"
-    files = {FILES[reading] if is_native else source.name: source}
+    files = {HEAD_FILES[reading] if is_native else source.name: source}
     beside = [_CARDS[reading]] if holds_model(folder) else [_CARDS[reading], *_ALWAYS]
     for entry in folder.iterdir():
         if entry.is_file() and any(fnmatch(entry.name, each) for each in beside):

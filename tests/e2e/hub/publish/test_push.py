@@ -74,10 +74,10 @@ def test_what_was_pushed_is_found_by_its_name_and_opened(
     assert 0 == say("push", student, "owner/new")[0]
     model = tercet.load_model("owner/new", engine="onnx")
     assert model.transcribe(np.zeros(16000, np.float32)) is not None
+    assert {"Dog", "Rain"} == set(model.tag(np.zeros(16000, np.float32)).labels)
     found = tercet.hub.find_model("owner/new", offline=True)
-    assert bodies(student, {"model.safetensors", "config.json"}) == bodies(
-        found, {"model.safetensors", "config.json"}
-    )
+    names = {"model.safetensors", "tags.safetensors", "config.json"}
+    assert bodies(student, names) == bodies(found, names)
 
 
 def test_the_same_again_sends_nothing_and_says_so(taking: Any, student: Path, say: Say) -> None:
