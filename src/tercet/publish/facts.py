@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tercet.catalog import known_model
 from tercet.checkpoint.geometry import Geometry
@@ -21,6 +21,7 @@ from tercet.publish.label_facts import LabelFacts, read_labels_folder
 from tercet.publish.run_facts import RunFacts, is_run, read_run
 from tercet.publish.text_reports import SystemFigures, TextReport, read_text_report
 
+_START = "student.json"  # the report of `tercet distill init`
 Layout = Literal["hugging-face", "tercet", "ctranslate2"]
 
 
@@ -40,8 +41,14 @@ class TeacherFacts:
 
     name: str  # without folders above it
     hub_id: str | None  # None: it is on no hub that we know of
-    parameters: int | None  # exact where the teacher is on this machine
+    parameters: (
+        int | None
+    )  # exact where the teacher is on this machine, or `tercet distill init` told
     is_rounded: bool  # they are the catalog's millions
+    decoder_layers: tuple[
+        int, ...
+    ] = ()  # of the teacher's, that the student began with; (): not known
+    encoder_layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +137,7 @@ def gather(
         model=_model(source) if contents.kind == "model" else None,
         heads=heads,
         adapter=adapter,
-        teacher=_teacher(ran.teacher) if ran is not None and ran.teacher else None,
+        teacher=_teacher(source, ran),
         base=_base(contents, ran, heads, adapter),
         run=ran,
         labels=read,
@@ -215,18 +222,44 @@ def _hub_id(name: str) -> str | None:
     return name if HUB_ID.fullmatch(name) and not Path(name).exists() else None
 
 
-def _teacher(name: str) -> TeacherFacts:
+def _teacher(source: Path, run: RunFacts | None) -> TeacherFacts | None:
+    """The run's; of a student that was not trained, the one that it was made from."""
+    start = _start(source, run)
+    told = start.get("teacher")
+    name = (run.teacher if run is not None else None) or (told if isinstance(told, str) else None)
+    if name is None:
+        return None
     known, hub_id = known_model(name), _hub_id(name)
-    parameters = _counted_here(name)
-    is_rounded = parameters is None and known is not None
+    parameters, is_rounded = _counted_here(name), False
+    if parameters is None and told == name:
+        counts = start.get("parameters")
+        theirs = counts.get("teacher") if isinstance(counts, dict) else None
+        total = number(theirs.get("total")) if isinstance(theirs, dict) else None
+        parameters = None if total is None else int(total)
     if parameters is None and known is not None:
-        parameters = known.parameters_m * 1_000_000
+        parameters, is_rounded = known.parameters_m * 1_000_000, True
     return TeacherFacts(
         name=name if hub_id is not None else Path(name).name,
         hub_id=hub_id,
         parameters=parameters,
         is_rounded=is_rounded,
+        decoder_layers=_layers(start.get("decoder_layers")),
+        encoder_layers=_layers(start.get("encoder_layers")),
     )
+
+
+def _start(source: Path, run: RunFacts | None) -> dict[str, Any]:
+    """What `tercet distill init` told of the student that training began with; {}: nothing is there."""
+    begun = run.settings.get("student") if run is not None else None
+    for folder in (source, Path(begun) if isinstance(begun, str) else source):
+        if (folder / _START).is_file():
+            return read_object(folder / _START)
+    return {}
+
+
+def _layers(told: object) -> tuple[int, ...]:
+    numbers = told if isinstance(told, list) else []
+    return tuple(each for each in numbers if isinstance(each, int))
 
 
 def _counted_here(name: str) -> int | None:

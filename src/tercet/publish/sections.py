@@ -76,12 +76,22 @@ def _what_it_is(facts: Facts) -> list[str]:
         rows += _adapter_rows(facts.adapter)
     if facts.teacher is not None:
         rows.append(("teacher", _called(facts.teacher)))
+        if facts.teacher.decoder_layers:
+            rows.append(("began with", _began_with(facts.teacher)))
     # Without the page itself: it would tell another size each time.
     size_bytes = sum(each.size_bytes for each in facts.contents.files if each.name != CARD)
     rows.append(("files", f"{size_bytes / 1e6:.1f} MB"))
     if facts.licence:
         rows.append(("licence", facts.licence))
     return two_columns(rows)
+
+
+def _began_with(teacher: TeacherFacts) -> str:
+    decoder, encoder = (
+        ", ".join(map(str, layers)) for layers in (teacher.decoder_layers, teacher.encoder_layers)
+    )
+    of_encoder = f" and encoder layers {encoder}" if encoder else ""
+    return f"the teacher's decoder layers {decoder}{of_encoder}, counted from 0"
 
 
 def _model_rows(model: ModelFacts, teacher: TeacherFacts | None) -> list[tuple[str, str]]:

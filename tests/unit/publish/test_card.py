@@ -79,6 +79,27 @@ def test_a_teacher_that_is_not_here_has_the_catalogs_size(run_folder: Path, say:
     assert "openai/whisper-large-v2" == ModelCard(page).data.base_model
 
 
+def test_what_distill_init_told_is_found_where_the_recipes_student_lies(
+    run_folder: Path, tmp_path: Path, say: Say
+) -> None:
+    path = run_folder / "settings.json"
+    settings = json.loads(path.read_text()) | {"teacher": "me/gone"}
+    path.write_text(json.dumps(settings))
+    start = Path(settings["student"])
+    start.mkdir(parents=True)
+    told = {
+        "teacher": "me/gone", "decoder_layers": [0, 3], "encoder_layers": [0],
+        "parameters": {"teacher": {"total": 4 * numbers_in_layers(2)}},
+    }  # fmt: skip
+    (start / "student.json").write_text(json.dumps(told))
+    say(run_folder / "model")
+    page = page_of(run_folder / "model")
+    assert "25 % of the teacher's" in row(page, "parameters")
+    assert "the teacher's decoder layers 0, 3 and encoder layers 0, counted from 0" == row(
+        page, "began with"
+    )
+
+
 def test_the_recipe_is_told_in_words(run_folder: Path, say: Say) -> None:
     say(run_folder / "model")
     text = section(page_of(run_folder / "model"), "Training")

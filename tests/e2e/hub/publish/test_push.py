@@ -21,10 +21,7 @@ from tercet.convert.head_store import write_head
 from tercet.hub.contents import contents_of
 from tercet.hub.push import push
 
-MODEL_FILES = {
-    "README.md", "config.json", "generation_config.json", "model.safetensors",
-    "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
-}  # fmt: skip
+LITTER = {".env", "optimizer.pt", "report.json"}  # of a training run, in `student`
 Say = Callable[..., tuple[int, str, str]]
 
 
@@ -38,6 +35,13 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
         return code, captured.out, captured.err
 
     return run
+
+
+def model_files(folder: Path) -> set[str]:
+    """All files of a model's folder that are the model's."""
+    names = {entry.name for entry in folder.iterdir() if entry.is_file()} - LITTER
+    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= names
+    return names
 
 
 def bodies(folder: Path, names: Sequence[str] | set[str]) -> dict[str, bytes]:
@@ -62,7 +66,7 @@ def test_a_models_files_arrive_in_one_commit_and_nothing_else_does(
     taking: Any, student: Path, say: Say
 ) -> None:
     assert (0, f"{taking.address}/owner/new\n") == say("push", student, "owner/new")[:2]
-    assert bodies(student, MODEL_FILES) == taking.files()
+    assert bodies(student, model_files(student)) == taking.files()
     assert 1 == len(taking.commits)
     assert not taking.repositories["owner/new"].private
 
@@ -124,7 +128,7 @@ def test_an_open_repository_is_not_taken_for_a_private_one(
 def test_a_branch_is_made_and_the_main_one_is_left(taking: Any, student: Path, say: Say) -> None:
     words = ("push", student, "owner/new", "--revision", "trial", "--message", "Two layers")
     assert f"{taking.address}/owner/new/tree/trial\n" == say(*words)[1]
-    assert set(taking.files(branch="trial")) == MODEL_FILES
+    assert set(taking.files(branch="trial")) == model_files(student)
     assert {} == taking.files()
     assert "Two layers" == taking.commits[0]["summary"]
 
@@ -134,7 +138,7 @@ def test_further_files_go_by_name_or_pattern(taking: Any, student: Path, say: Sa
     (student / "plots").mkdir()
     (student / "plots" / "wer.png").write_bytes(b"png")
     say("push", student, "owner/new", "--include", "report.json", "--include", "plots/*.png")
-    assert {*MODEL_FILES, "report.json", "plots/wer.png"} == set(taking.files())
+    assert {*model_files(student), "report.json", "plots/wer.png"} == set(taking.files())
 
 
 @pytest.mark.parametrize("pattern", ["../x", "/etc/hosts", "nothing.txt", ""])
@@ -152,7 +156,7 @@ def test_a_dry_run_lists_names_and_sizes_and_asks_nobody(
     code, out, _ = say("push", student, "owner/new", "--dry_run")
     lines = out.splitlines()
     assert 0 == code
-    assert MODEL_FILES == {line.split()[0] for line in lines[:-2]}
+    assert model_files(student) == {line.split()[0] for line in lines[:-2]}
     assert lines[-2].startswith("in all")
     assert "stays: .env, optimizer.pt, report.json" == lines[-1]
     assert [] == taking.seen
@@ -221,7 +225,7 @@ def test_a_large_file_goes_in_parts_where_the_hub_wants_them(
 ) -> None:
     taking.part_bytes = 1 << 20
     assert 0 == say("push", student, "owner/new")[0]
-    assert bodies(student, MODEL_FILES) == taking.files()
+    assert bodies(student, model_files(student)) == taking.files()
     assert max(len(parts) for parts in taking.parts.values()) > 2
 
 
@@ -230,7 +234,7 @@ def test_progress_counts_the_files_that_take_a_while_up_to_their_end(
 ) -> None:
     seen: list[tuple[int, int]] = []
     push(contents_of(student), "owner/new", on_progress=lambda *numbers: seen.append(numbers))
-    sizes = [(student / name).stat().st_size for name in MODEL_FILES]
+    sizes = [(student / name).stat().st_size for name in model_files(student)]
     size = sum(each for each in sizes if each > 1 << 20)
     assert {size} == {total for _, total in seen}
     assert sorted(seen) == seen
@@ -265,7 +269,7 @@ def test_ctrl_c_while_a_file_is_sent_is_one_line_and_the_same_command_goes_on(
     assert [] == taking.commits
     taking.before_storing = lambda: None
     assert 0 == say("push", student, "owner/new")[0]
-    assert bodies(student, {*MODEL_FILES, "tags.safetensors"}) == taking.files()
+    assert bodies(student, {*model_files(student), "tags.safetensors"}) == taking.files()
 
 
 def failed(say: Say, *words: str | Path, code: int = 1) -> str:
@@ -340,7 +344,7 @@ def test_after_a_refusal_the_same_command_completes_it(
     failed(say, student, "owner/new")
     taking.refusals.clear()
     assert 0 == say("push", student, "owner/new")[0]
-    assert bodies(student, MODEL_FILES) == taking.files()
+    assert bodies(student, model_files(student)) == taking.files()
     assert 1 == sum(line.startswith("PUT /storage/") for line in taking.seen)
 
 
