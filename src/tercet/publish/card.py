@@ -138,7 +138,7 @@ def _pipeline(facts: Facts) -> str | None:
 def _tags(facts: Facts) -> list[str]:
     kinds = {"tags" if isinstance(head, TagHead) else "tokens" for head in facts.heads.values()}
     extra = {"tags": "sound-event-detection", "tokens": "speech-tokens"}
-    is_student = facts.model is not None and facts.teacher is not None
+    is_student = facts.model is not None and facts.is_taught
     tags = ["tercet", "whisper", *(["knowledge-distillation"] if is_student else [])]
     return [*tags, *(extra[each] for each in sorted(kinds))]
 

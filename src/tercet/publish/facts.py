@@ -40,6 +40,7 @@ class TeacherFacts:
     """What a student was made from."""
 
     name: str  # without folders above it
+    meant: str  # one word for all of its names; never shown
     hub_id: str | None  # None: it is on no hub that we know of
     parameters: (
         int | None
@@ -81,10 +82,14 @@ class Facts:
     languages: tuple[str, ...]
     datasets: tuple[str, ...]
 
+    @property
+    def is_taught(self) -> bool:
+        """Whether the student learnt from its teacher, rather than being made from it only."""
+        return self.run is not None and self.run.teacher is not None
+
     def is_teacher(self, system: SystemFigures) -> bool:
         """Whether figures are the teacher's."""
-        told = self.run.teacher if self.run is not None else None
-        return bool(told) and _means(system.model) == _means(str(told))
+        return self.teacher is not None and _means(system.model) == self.teacher.meant
 
     def is_student(self, system: SystemFigures) -> bool:
         """Whether figures are those of what the folder holds."""
@@ -240,6 +245,7 @@ def _teacher(source: Path, run: RunFacts | None) -> TeacherFacts | None:
         parameters, is_rounded = known.parameters_m * 1_000_000, True
     return TeacherFacts(
         name=name if hub_id is not None else Path(name).name,
+        meant=_means(name),
         hub_id=hub_id,
         parameters=parameters,
         is_rounded=is_rounded,

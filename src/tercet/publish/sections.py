@@ -45,7 +45,13 @@ def _opening(facts: Facts) -> str:
     if facts.model is not None and facts.teacher is not None:
         layers = facts.model.geometry.decoder_layers
         layers_told = _several(layers, "decoder layer")
-        return f"A Whisper with {layers_told}, taught by {_called(facts.teacher)} with Tercet."
+        how = "taught by" if facts.is_taught else "made from"
+        untaught = (
+            "" if facts.is_taught else " It was not trained; it is what training begins with."
+        )
+        return (
+            f"A Whisper with {layers_told}, {how} {_called(facts.teacher)} with Tercet.{untaught}"
+        )
     if facts.model is not None and facts.base is not None:
         return f"{facts.base}, fine-tuned with Tercet."
     if facts.model is not None:
@@ -218,7 +224,7 @@ def _limits(facts: Facts) -> list[str]:
         lines.append(
             f"- Its training heard {told}; what is left of other languages was not measured."
         )
-    if facts.teacher is not None:
+    if facts.teacher is not None and facts.is_taught:
         lines.append(
             f"- It learnt to write what {bare(facts.teacher.name)} writes, whose errors are its own, too."
         )

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 
 from tercet.checkpoint import Geometry
 from tercet.cli.main import main
+from tercet.hub.contents import contents_of
 from tercet.publish.elsewhere import whisper_cpp_note
 from tercet.publish.page import BEGIN, END
 
@@ -98,6 +99,19 @@ def test_what_distill_init_told_is_found_where_the_recipes_student_lies(
     assert "the teacher's decoder layers 0, 3 and encoder layers 0, counted from 0" == row(
         page, "began with"
     )
+
+
+def test_a_student_that_was_not_trained_is_not_called_taught(
+    tmp_path: Path, write_model: Callable[[Path, int], Path], say: Say
+) -> None:
+    folder = write_model(tmp_path / "start", 2)
+    (folder / "student.json").write_text(json.dumps({"teacher": "large-v2"}))
+    say(folder)
+    page = page_of(folder)
+    assert "made from openai/whisper-large-v2 with Tercet. It was not trained" in page
+    assert "taught" not in page
+    assert "knowledge-distillation" not in ModelCard(page).data.tags
+    assert "student.json" not in {each.name for each in contents_of(folder).files}
 
 
 def test_the_recipe_is_told_in_words(run_folder: Path, say: Say) -> None:
