@@ -39,6 +39,8 @@ COMMANDS = {
     "eval": ("tercet.cli.eval", "Measure models, heads and encoders over a manifest."),
     "codebook": ("tercet.cli.codebook", "Grow, shrink and merge codebooks; say how they are used."),
     "models": ("tercet.cli.models", "List, fetch and remove models."),
+    "card": ("tercet.cli.card", "Write a model's page for the hub, from what is known of it."),
+    "push": ("tercet.cli.push", "Publish a model, its heads or an adapter on the hub."),
     "doctor": ("tercet.cli.doctor", "Say what is installed, what is chosen, what is missing."),
 }
 
