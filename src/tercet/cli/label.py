@@ -33,7 +33,8 @@ _TERMINATED = 143  # 128 + SIGTERM, as shells have it
 _HELP = "\n\n".join(
     (
         "Write down recordings with a teacher, for a student to learn from.",
-        "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, or a folder of recordings; texts in it are "
+        "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, a folder of recordings, or WebDataset's .tar "
+        "(one, 'shards/{000..255}.tar', or a folder of them); texts in it are "
         "references to judge the teacher by, and need not be there. FOLDER gets shards of labels "
         "(labels-00000.parquet), verdicts (filter.parquet) and a report (filter.md, .json, .png). What is "
         "labelled is not labelled again: the same command goes on after a stop, and with other limits it "

@@ -13,7 +13,7 @@ from tercet.errors import DataError
 
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 IN_FOLDER = ("manifest.jsonl", "manifest.csv", "manifest.parquet")
-_AUDIO = frozenset(
+AUDIO_SUFFIXES = frozenset(
     {".aac", ".aiff", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".webm", ".wma"}
 )
 
@@ -37,7 +37,7 @@ def written_rows(path: Path) -> Iterator[Written]:
         raise DataError(f"{path}: no such manifest; check the path")
     if kind is None:
         raise DataError(
-            f"{path}: is no manifest; give {', '.join(SUFFIXES)}, AudioSet's .json, or a folder"
+            f"{path}: is no manifest; give {', '.join(SUFFIXES)}, AudioSet's .json, .tar, or a folder"
         )
     try:
         if kind == "parquet":
@@ -59,7 +59,7 @@ def written_rows(path: Path) -> Iterator[Written]:
 def folder_rows(folder: Path) -> Iterator[Written]:
     """Every recording in a folder and below, by name; `a.txt` beside `a.wav` is its text."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _AUDIO and path.is_file():
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
             values: dict[str, Any] = {"audio": str(path.relative_to(folder))}
             beside = path.with_suffix(".txt")
             if beside.is_file():

@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from tercet.audio.archives import is_recording
+
 # What files call a field -> the field. Anything else goes to `Row.extra`.
 NAMES = {
     "audio": "audio",
@@ -67,7 +69,7 @@ class Known:
     root: Path  # relative paths start here
     labels: Collection[str] | None = None  # those that may occur; None: any
     names: Mapping[str, str] = field(default_factory=dict)  # an identifier ("/m/09x0r") -> its name
-    has_audio: Callable[[Path], bool] = Path.is_file
+    has_audio: Callable[[Path], bool] = is_recording
 
 
 def build_row(told: Mapping[str, Any], known: Known) -> tuple[Row | None, list[str]]:

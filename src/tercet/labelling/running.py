@@ -80,7 +80,7 @@ def label(
     """
     jobs = jobs_of(
         manifest.rows,
-        root=manifest.path if manifest.path.is_dir() else manifest.path.parent,
+        root=manifest.folder,
         pack_s=settings.pack_s,
         gap_s=settings.gap_s,
         length_of=header_length_s,
