@@ -1,7 +1,9 @@
 """`tercet label` in this process: every option changes what the job or the filter is told."""
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tercet.dataset.label_table import Label, Span
 from tercet.dataset.label_writing import LabelWriter
 from tercet.dataset.verdicts import read_verdicts
 from tercet.errors import UndecodableAudioError
-from tercet.labelling import filter_report, running
+from tercet.labelling import filter_report, many_machines, running
 from tercet.labelling.running import LabelProgress, LabelResult
 
 Run = Callable[..., int]
@@ -139,6 +141,56 @@ def test_run_time(run: Run, job: Job, name: str, capsys: pytest.CaptureFixture[s
         f"tercet label: --{name} 0: give 1 or more\n"
         == capsys.readouterr().err.splitlines(True)[-1]
     )
+
+
+@pytest.mark.option("--ray")
+@pytest.mark.option("--workers")
+@pytest.mark.parametrize(
+    ("words", "address", "workers"),
+    [
+        (("--ray",), None, None),
+        (("--ray", "--workers", "3"), None, 3),
+        (("--ray", "auto"), "auto", None),
+        (("--ray", "head:6379"), "head:6379", None),
+        (("--ray=ray://head:10001",), "ray://head:10001", None),
+    ],
+)
+def test_on_many_machines(
+    run: Run,
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    address: str | None,
+    workers: int | None,
+) -> None:
+    def lose_one(*arguments: Any, **told: Any) -> LabelResult:
+        sys.stdout.write(
+            "(raylet) A worker died or was killed\n"
+        )  # as Ray does, where the table goes
+        return replace(job(*arguments, **told), lost=1)
+
+    monkeypatch.setattr(many_machines, "label_on_many_machines", lose_one)
+    assert 0 == run(*words)
+    assert (address, workers) == (job.told["address"], job.told["workers"])
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Kept 1 of 1 windows")
+    assert "note: 1 workers were lost; what they had in hand was heard by others" in printed.err
+
+
+def test_ray_may_stand_before_the_manifest(
+    job: Job, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_machines, "label_on_many_machines", job)
+    assert 0 == main(["label", "--ray", str(manifest), str(tmp_path / "out")])
+    assert None is job.told["address"]
+
+
+def test_workers_are_rays(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == run("--workers", "2")
+    assert "tercet label: --workers is for --ray; give that, too\n" == capsys.readouterr().err
+    assert 2 == run("--ray", "--workers", "0")
+    assert "--workers 0: give 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.option("--most_wer")
