@@ -24,6 +24,7 @@ from tercet.cli.wording import as_said_here
 from tercet.errors import DataError, ModelNotFoundError, OptionError, TercetError
 
 if TYPE_CHECKING:
+    from tercet.dataset.manifests import Manifest
     from tercet.labelling.filtering import FilterRule
     from tercet.labelling.running import LabelResult
     from tercet.labelling.settings import LabelSettings
@@ -35,12 +36,12 @@ _TERMINATED = 143  # 128 + SIGTERM, as shells have it
 _HELP = "\n\n".join(
     (
         "Write down recordings with a teacher, for a student to learn from.",
-        "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, a folder of recordings, or WebDataset's .tar "
-        "(one, 'shards/{000..255}.tar', or a folder of them); texts in it are "
-        "references to judge the teacher by, and need not be there. FOLDER gets shards of labels "
-        "(labels-00000.parquet), verdicts (filter.parquet) and a report (filter.md, .json, .png). What is "
-        "labelled is not labelled again: the same command goes on after a stop, and with other limits it "
-        "only judges anew. docs/label.md says what is in the files.",
+        "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, a folder of recordings, WebDataset's .tar (one, "
+        "'shards/{000..255}.tar', or a folder of them), a data set saved by datasets, or one of the hub's, "
+        "hf://owner/name:config; texts in it are references to judge the teacher by, and need not be there. "
+        "FOLDER gets shards of labels (labels-00000.parquet), verdicts (filter.parquet) and a report "
+        "(filter.md, .json, .png). What is labelled is not labelled again: the same command goes on after a "
+        "stop, and with other limits it only judges anew. docs/label.md says what is in the files.",
         "  tercet label talks/ labels/ --language en\n"
         "  tercet label train.jsonl labels/ --model large-v3 --most_wer 0.1\n"
         "  tercet label train.jsonl labels/ --ray head:6379",
@@ -100,6 +101,8 @@ def _command(
     rows_per_shard: own.RowsPerShard = 500,
     root: given.Root = None,
     skip_broken: given.SkipBroken = False,
+    split: own.Split = None,
+    text_column: own.TextColumn = None,
     most_wer: own.MostWer = 0.2,
     most_cer: own.MostCer = None,
     least_logprob: own.LeastLogprob = -1.0,
@@ -116,12 +119,7 @@ def _command(
     from tercet.labelling.settings import LabelSettings
 
     counts = {"threads": threads, "batch_size": batch_size, "rows_per_shard": rows_per_shard}
-    given.check_counts(**counts, workers=workers)
-    run_time: dict[str, Any] = dict(counts)
-    if ray is not None:
-        run_time |= {"address": ray or None, "workers": workers}
-    elif workers is not None:
-        raise OptionError("--workers is for --ray; give that, too")
+    run_time = _run_time(counts, ray, workers)
     settings = LabelSettings(
         model=model,
         compute_type=compute_type,
@@ -141,12 +139,25 @@ def _command(
         languages=tuple(filter(None, (languages or "").split(","))),
         keep_seams=keep_seams,
     )
-    reading = {"root": root, "skip_broken": skip_broken}
-    return partial(_label, manifest, out, settings, rule, run_time, reading, quiet)
+    reading = {"root": root, "skip_broken": skip_broken, "text_column": text_column}
+    return partial(_label, manifest, split, out, settings, rule, run_time, reading, quiet)
+
+
+def _run_time(
+    counts: dict[str, int | None], ray: str | None, workers: int | None
+) -> dict[str, Any]:
+    """What does not change a label."""
+    given.check_counts(**counts, workers=workers)
+    if ray is not None:
+        return {**counts, "address": ray or None, "workers": workers}
+    if workers is not None:
+        raise OptionError("--workers is for --ray; give that, too")
+    return dict(counts)
 
 
 def _label(
-    path: Path,
+    source: str,
+    split: str | None,
     out: Path,
     settings: "LabelSettings",
     rule: "FilterRule",
@@ -154,16 +165,15 @@ def _label(
     reading: dict[str, Any],
     quiet: bool,
 ) -> int:
-    from tercet.dataset.manifests import read_manifest
     from tercet.labelling.filter_report import lines, write_report
     from tercet.labelling.filtering import filter_labels
     from tercet.labelling.many_machines import label_on_many_machines
     from tercet.labelling.running import LabelProgress, label
 
-    manifest = read_manifest(path, **reading)
     screen = EvalScreen(quiet=quiet)
+    manifest = _manifest(source, split, out, reading, screen)
     if manifest.faults:
-        screen.note(f"{path}: {len(manifest.faults)} faults; those rows are left out")
+        screen.note(f"{source}: {len(manifest.faults)} faults; those rows are left out")
     if any(row.text is not None for row in manifest):
         given.need_word_errors()
 
@@ -181,7 +191,7 @@ def _label(
             result = label_on_many_machines(manifest, out, settings, on_progress=tell, **run_time)
         else:
             result = label(manifest, out, settings, on_progress=tell, **run_time)
-    _tell_failures(result, path)
+    _tell_failures(result, source)
     if result.lost:
         screen.note(f"{result.lost} workers were lost; what they had in hand was heard by others")
     filtered = filter_labels(out, rule)
@@ -196,11 +206,32 @@ def _label(
     return exit_codes.FAILED if result.failures else exit_codes.OK
 
 
-def _tell_failures(result: "LabelResult", path: Path) -> None:
+def _manifest(
+    source: str, split: str | None, out: Path, reading: dict[str, Any], screen: EvalScreen
+) -> "Manifest":
+    """The rows; recordings inside tables are written to `out` first."""
+    from tercet.dataset.embedded import embedded_in
+    from tercet.dataset.hub_sets import SCHEME, hub_set
+    from tercet.dataset.manifests import read_manifest
+    from tercet.dataset.unpacking import unpack
+
+    is_on_hub = source.startswith(SCHEME)
+    found = hub_set(source, split) if is_on_hub else embedded_in(Path(source), split)
+    if found is None:
+        manifest = read_manifest(Path(source), **reading)
+        return manifest if split is None else manifest.split(split)
+    if reading["root"] is not None:
+        raise OptionError(f"--root is for paths; {source} holds its recordings itself")
+    with screen.stage("recordings written as files") as on_progress:
+        path = unpack(found, out, on_progress=on_progress)
+    return read_manifest(path, **reading)
+
+
+def _tell_failures(result: "LabelResult", source: str) -> None:
     for error in result.failures:
         print(f"{_PROGRAM}: {' '.join(as_said_here(error).split())}", file=sys.stderr)
     if result.failures and not result.windows and not result.earlier:
-        raise DataError(f"{path}: no recording of it could be heard")
+        raise DataError(f"{source}: no recording of it could be heard")
 
 
 def _with_address(words: list[str]) -> list[str]:

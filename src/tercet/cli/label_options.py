@@ -6,8 +6,25 @@ from typing import Annotated
 import typer
 
 _LABELS, _LIMITS, _MACHINES = "How labels are made", "Which are kept", "On many machines"
-Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", show_default=False)]
+Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", show_default=False)]
 Out = Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Rows of this split alone; needed where a data set has several.",
+        show_default=False,
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text_column",
+        metavar="NAME",
+        help="Where references are; text, sentence, transcript and the like are found.",
+        show_default=False,
+    ),
+]
 Language = Annotated[
     str | None,
     typer.Option(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tercet.dataset.sound_columns import sound_column
 from tercet.errors import DataError
 
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
@@ -106,7 +107,13 @@ def _parquet(path: Path) -> Iterator[Written]:
         raise FileNotFoundError(path)
     try:
         number = 0
-        for batch in parquet.ParquetFile(path).iter_batches():
+        file = parquet.ParquetFile(path)
+        if sound_column(file.schema_arrow, path) is not None:
+            raise DataError(
+                f"{path}: its recordings are inside it, without paths; tercet label writes them as files, "
+                "with a manifest (source.jsonl)"
+            )
+        for batch in file.iter_batches():
             for values in batch.to_pylist():
                 number += 1
                 yield Written(f"row {number}", values)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tercet.audio.archives import is_recording
 from tercet.dataset.audioset_layout import CLASS_LIST, audioset_rows, class_names
 from tercet.dataset.manifest_files import IN_FOLDER, Written, folder_rows, written_rows
-from tercet.dataset.manifest_rows import Event, Known, Row, build_row
+from tercet.dataset.manifest_rows import NAMES, Event, Known, Row, build_row
 from tercet.dataset.webdataset import base_of, is_shards, shard_rows
 from tercet.errors import DataError
 
@@ -70,6 +70,7 @@ def read_manifest(
     splits: Sequence[str] = (),
     skip_broken: bool = False,
     check_files: bool = True,
+    text_column: str | None = None,
 ) -> Manifest:
     """Read a manifest, all of it.
 
@@ -83,6 +84,7 @@ def read_manifest(
         splits: Names of splits that must not be empty.
         skip_broken: Leave rows with faults out, and tell them in `Manifest.faults`.
         check_files: Look whether the recordings are there.
+        text_column: What the column of texts is called, where it has another name than is usual.
 
     Raises:
         DataError: rows have faults (all are in its `faults`), a split is empty, there are no rows.
@@ -102,7 +104,10 @@ def read_manifest(
         names=names if is_audioset or class_list is not None else {},
         has_audio=is_recording if check_files else lambda _: True,
     )
-    rows, faults = _checked(_rows_of(path), known)
+    written = list(_rows_of(path))
+    if text_column is not None:
+        written = _with_texts(path, written, text_column)
+    rows, faults = _checked(written, known)
     present = {row.split for row in rows}
     empty = [name for name in splits if name not in present]
     told = [_empty_split(name, [each for each in present if each]) for name in empty]
@@ -128,7 +133,25 @@ def _rows_of(path: Path) -> Iterator[Written]:
     return written_rows(path)
 
 
-def _checked(written: Iterator[Written], known: Known) -> tuple[list[Row], list[str]]:
+def _with_texts(path: Path, written: Sequence[Written], column: str) -> list[Written]:
+    """Rows whose text is in this column, whatever else looks like one."""
+    if not any(column in each.values for each in written):
+        there = ", ".join(dict.fromkeys(name for each in written for name in each.values))
+        raise DataError(f"{path}: no row has a column {column!r} (there are {there or 'none'})")
+    return [
+        each._replace(
+            values={
+                f"original_{name}" if NAMES.get(name) == "text" else name: value
+                for name, value in each.values.items()
+                if name != column
+            }
+            | {"text": each.values.get(column)}
+        )
+        for each in written
+    ]
+
+
+def _checked(written: Sequence[Written], known: Known) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     faults: list[str] = []
     for place, values, fault in written:

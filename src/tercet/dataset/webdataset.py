@@ -12,15 +12,13 @@ from typing import Any
 
 from tercet.audio.archives import Index, index_of
 from tercet.dataset.manifest_files import AUDIO_SUFFIXES, Written
-from tercet.dataset.manifest_rows import NAMES
+from tercet.dataset.manifest_rows import beside_sound
 from tercet.errors import AudioError, DataError
 
 _ARCHIVES = re.compile(r"\.(tar|tgz|tar\.(gz|bz2|xz|zst))$", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST_TEXT_BYTES = 1 << 20
-# Facts of the recording that the sample was cut from, not of the sample: kept under another name.
-_OF_THE_WHOLE = frozenset({"audio", "start_s", "end_s"})
 
 
 def is_shards(path: Path) -> bool:
@@ -102,9 +100,8 @@ def _sample(place: str, name: str, index: Index, file: Any) -> Written:
                 facts = json.loads(text)
                 if not isinstance(facts, dict):
                     return Written(place, {}, f"{stem}.json is no JSON object")
-                for key, value in facts.items():
-                    is_of_whole = NAMES.get(key) in _OF_THE_WHOLE
-                    values.setdefault(f"original_{key}" if is_of_whole else key, value)
+                more = beside_sound(facts)
+                values |= {key: more[key] for key in more if key not in values}
     except UnicodeDecodeError as error:
         return Written(place, {}, f"its text is not UTF-8 ({error.reason}); convert it")
     except ValueError as error:

@@ -65,6 +65,12 @@ def test_a_sample_is_a_row_with_its_text_and_its_facts(shard: Shard) -> None:
     assert expected == read_manifest(path).rows
 
 
+def test_the_text_file_is_the_text_whatever_the_facts_call_theirs(shard: Shard) -> None:
+    files = {"a.wav": b"..", "a.json": b'{"sentence": "raw", "label": 3}', "a.txt": b"clean"}
+    [row] = read_manifest(shard("000.tar", files)).rows
+    assert ("clean", (), {"original_label": 3}) == (row.text, row.labels, dict(row.extra))
+
+
 def test_where_a_sample_was_cut_from_is_kept_apart(shard: Shard) -> None:
     facts = b'{"path": "/whole.wav", "start": 70.0, "end": 72.5}'
     [row] = read_manifest(shard("000.tar", {"a.wav": b"..", "a.json": facts})).rows
