@@ -63,7 +63,10 @@ def _connect(ray: Any, address: str | None) -> None:
         )
     except Exception as error:  # of many kinds: no cluster, another version of Ray or Python
         reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"{address or 'Ray'}: no cluster to work with ({reason})") from None
+        raise EngineError(
+            f"{address or 'Ray'}: no cluster to work with ({reason}); check that it runs, with the same "
+            "versions of Ray and Python, and RAY_AUTH_MODE=token where it wants a token"
+        ) from None
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, handler)  # Ray has put one of its own there

@@ -50,6 +50,19 @@ def test_an_address_that_nobody_answers_is_told_at_once(
     assert time.monotonic() - began < 25
 
 
+def test_a_cluster_that_does_not_let_us_in_is_one_line(
+    peer: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ConnectionError("Could not find\nany running Ray instance")
+
+    monkeypatch.setattr(peer("ray"), "is_initialized", lambda: False)
+    monkeypatch.setattr(peer("ray"), "init", refuse)
+    told = r"^auto: no cluster to work with \(Could not find any running Ray instance\); check that"
+    with pytest.raises(EngineError, match=told), cluster("auto"):
+        pass
+
+
 def test_what_looks_like_an_address() -> None:
     for word in ("auto", "local", "head:6379", "10.0.0.1:6379", "ray://head:10001", "[::1]:6379"):
         assert is_address(word)
