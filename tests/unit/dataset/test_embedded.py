@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 
@@ -254,6 +255,8 @@ def datasets(
     """The library, with a cache of its own."""
     library = peer("datasets")
     monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)  # local folders need no network
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     library.disable_progress_bars()
     return library
 
@@ -335,8 +338,6 @@ def test_without_the_library_the_line_says_how_to_get_it(monkeypatch: pytest.Mon
 
 
 def test_without_network_there_is_one_line(datasets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no network here")
 
