@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
+from tercet.cli import distill, label
 from tercet.cli import eval as evaluation
-from tercet.cli import label
 from tercet.cli.detokenize import DetokenizeOptions
 from tercet.cli.listen import ListenOptions
 from tercet.cli.options.table import flags
@@ -32,8 +32,9 @@ def marked_options(source: str) -> set[str]:
 
 
 def options_of_typer() -> set[str]:
-    """The long options of `tercet label` and of all commands below `tercet eval`, as they are written."""
-    below = typer.main.get_command(evaluation.app()).commands.values()
+    """The long options of `tercet label` and of all commands below `eval` and `distill`, as written."""
+    groups = [typer.main.get_command(room.app()) for room in (evaluation, distill)]
+    below = [command for group in groups for command in group.commands.values()]
     commands = [*below, typer.main.get_command(label.app())]
     names = {name for each in commands for option in each.params for name in option.opts}
     return {name for name in names if name.startswith("--")}

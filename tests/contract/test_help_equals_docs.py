@@ -133,6 +133,7 @@ def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
         ("convert.md", ["convert"]),
         ("doctor.md", ["doctor"]),
         ("label.md", ["label"]),
+        ("distill.md", ["distill", "init"]),
         ("train.md", ["train", "tags"]),
         ("train.md", ["train", "tokens"]),
         ("train.md", ["train", "text"]),

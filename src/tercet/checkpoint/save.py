@@ -57,6 +57,7 @@ def save_hugging_face(
     tokenizer = tokenizer_file if tokenizer_file is not None else checkpoint.tokenizer_file
     with _written_together(Path(folder)) as place:
         write_settings(place, checkpoint.geometry, chosen, tokenizer, dtype)
+        write_vocabulary(place, tokenizer)
         write_safetensors(place("model.safetensors"), checkpoint, dtype)
 
 
@@ -90,6 +91,25 @@ def write_settings(
         settings["tokenizer_config.json"] = _tokenizer_config(geometry)
     for name, values in settings.items():
         text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        place(name).write_text(text, encoding="utf-8")
+
+
+def write_vocabulary(place: Callable[[str], Path], tokenizer: Path | None) -> None:
+    """Write what older readers and whisper.cpp's converter want beside tokenizer.json, if there is one.
+
+    Args:
+        place: From a file's name to where it is written.
+        tokenizer: A tokenizer.json.
+
+    Raises:
+        CheckpointError: it is not JSON.
+        OSError: a file cannot be written.
+    """
+    if tokenizer is None:
+        return
+    from tercet.text.vocabulary_files import vocabulary_files  # late: that room builds on this one
+
+    for name, text in vocabulary_files(read_json_object(tokenizer)).items():
         place(name).write_text(text, encoding="utf-8")
 
 
@@ -262,6 +282,7 @@ def _generation_config(
         "max_length": geometry.n_text_ctx,
         "max_initial_timestamp_index": generation.max_initial_timestamp_index,
         "return_timestamps": False,
+        "forced_decoder_ids": None,  # language and task are asked for, never forced
         "is_multilingual": geometry.is_multilingual,
     }
     for key, name in (

@@ -24,6 +24,7 @@ COMMANDS = {
         "tercet.cli.convert",
         "Turn a checkpoint or a head into Tercet's smaller, faster files.",
     ),
+    "distill": ("tercet.cli.distill", "Make a smaller model from some layers of a larger one."),
     "label": (
         "tercet.cli.label",
         "Write down recordings with a teacher, for a student to learn from.",
