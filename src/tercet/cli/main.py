@@ -28,10 +28,7 @@ COMMANDS = {
         "tercet.cli.label",
         "Write down recordings with a teacher, for a student to learn from.",
     ),
-    "distill": (
-        "tercet.cli.distill",
-        "Make a student of a teacher: the encoder, and some of the decoder's layers.",
-    ),
+    "distill": ("tercet.cli.distill", "Make a smaller model from some layers of a larger one."),
     "train": (
         "tercet.cli.train",
         "Train heads and text decoders; go on with a run that was stopped.",
