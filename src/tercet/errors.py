@@ -25,6 +25,7 @@
     ├── DataError (ValueError)           a manifest, a split, or cached encoder outputs that cannot be used
     ├── TrainingError                    a training run cannot start, or cannot go on
     ├── OutputError (OSError)            a result could not be written
+    ├── PublishError                     a hub did not take what was to be published
     └── Cancelled                        the caller's cancel callback said so
 
     LicenceWarning (UserWarning)         weights whose licence forbids something that people commonly do
@@ -151,6 +152,10 @@ class TrainingError(TercetError):
 
 class OutputError(TercetError, OSError):
     """A result could not be written."""
+
+
+class PublishError(TercetError):
+    """A hub did not take what was to be published, or cannot be reached."""
 
 
 class Cancelled(TercetError):  # noqa: N818 - a request, not a fault

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from tercet.cli import distill, label
+from tercet.cli import card, distill, label, push
 from tercet.cli import eval as evaluation
 from tercet.cli.detokenize import DetokenizeOptions
 from tercet.cli.listen import ListenOptions
@@ -32,11 +32,12 @@ def marked_options(source: str) -> set[str]:
 
 
 def options_of_typer() -> set[str]:
-    """The long options of `tercet label`, and of all below `tercet eval` and `distill`, as written."""
+    """The long options of `label`, `card`, `push`, and of all below `eval` and `distill`, as written."""
     groups = [
         typer.main.get_command(each.app()).commands.values() for each in (evaluation, distill)
     ]
-    commands = [*(each for group in groups for each in group), typer.main.get_command(label.app())]
+    alone = [typer.main.get_command(each.app()) for each in (label, card, push)]
+    commands = [*(each for group in groups for each in group), *alone]
     names = {name for each in commands for option in each.params for name in option.opts}
     return {name for name in names if name.startswith("--")}
 

@@ -21,7 +21,9 @@ LINES: tuple[frozenset[str], ...] = (
     frozenset({"model"}),  # torch
     frozenset({"doctor"}),
     frozenset({"loading", "head_loading"}),  # picks an engine, torch's among them, by a late import
-    frozenset({"train", "evaluate", "labelling"}),  # torch and Lightning in the first alone
+    frozenset(
+        {"train", "evaluate", "labelling", "publish"}
+    ),  # torch and Lightning in the first alone
     frozenset({"__init__"}),  # the public page
     frozenset({"compat", "picture"}),  # the originals' calls; one recording as one picture
     frozenset({"cli", "__main__"}),

@@ -1,26 +1,54 @@
-"""A student of real base, before it has learnt anything."""
+"""`tercet distill init` on genuine base: its generation settings, and a student that is heard."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from tercet import load_model
+import numpy as np
+import pytest
+
+import tercet
 from tercet.checkpoint import open_checkpoint
 from tercet.cli.main import main
-from tercet.convert.fingerprint import are_alike
 
 
-def test_a_student_of_base_hears_as_base_does_and_can_be_loaded(
-    base_model: Path, clips_dir: Path, tmp_path: Path, capsys
-) -> None:
+@pytest.fixture
+def student(genuine_base: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "student"
-    assert 0 == main(["distill", "init", str(base_model), str(folder), "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert [0, 5] == told["decoder_layers"]
-    # Of base's eight alignment heads, layer 5 has four.
-    assert [[1, 1], [1, 2], [1, 4], [1, 6]] == told["alignment_heads"]
-    assert 0.76 < told["share"] < 0.77
-    assert are_alike(open_checkpoint(folder), open_checkpoint(base_model))
-    heard = load_model(str(folder), threads=1).transcribe(
-        str(clips_dir / "librispeech-1089-134686-0007.opus"), language="en", temperature=0.0
+    assert 0 == main(["distill", "init", str(genuine_base), str(folder), "--layers", "0,1,3,4,5"])
+    return folder
+
+
+def test_a_student_of_base_keeps_its_numbers_and_settings_and_is_heard(
+    student: Path, genuine_base: Path, clip
+) -> None:
+    base, opened = open_checkpoint(genuine_base), open_checkpoint(student)
+    assert base.generation.suppress_tokens == opened.generation.suppress_tokens
+    assert base.generation.begin_suppress_tokens == opened.generation.begin_suppress_tokens
+    heads = ((2, 1), (3, 2), (3, 3), (3, 7), (4, 1), (4, 2), (4, 4), (4, 6))
+    assert heads == opened.generation.alignment_heads
+    name = "model.encoder.layers.5.fc2.weight"
+    assert np.float16 == opened.read(name).dtype
+    np.testing.assert_array_equal(base.read(name), opened.read(name))
+    assert 5 == json.loads((student / "config.json").read_text())["decoder_layers"]
+    model = tercet.load_model(student, tags="none", tokens="none", threads=1)
+    assert model.transcribe(clip("librispeech-1089")).segments
+    command = [sys.executable, "-m", "tercet.cli.main", "listen", str(clip("librispeech-1089"))]
+    heard = subprocess.run(
+        [*command, "--model", str(student)], capture_output=True, check=False, env=dict(os.environ)
     )
-    assert "en" == heard.language
+    assert (0, True) == (heard.returncode, bool(heard.stdout.strip()))
+
+
+def test_the_lists_that_openais_file_lacks_are_those_of_base(genuine_base: Path) -> None:
+    from tercet.checkpoint import Generation
+    from tercet.convert.student import told_generation
+    from tercet.text.tokenizer import Tokenizer
+
+    base = open_checkpoint(genuine_base)
+    assert base.tokenizer_file is not None
+    told = told_generation(Generation(), Tokenizer.from_file(base.tokenizer_file, base.geometry))
+    assert base.generation.suppress_tokens == told.suppress_tokens
+    assert base.generation.begin_suppress_tokens == told.begin_suppress_tokens

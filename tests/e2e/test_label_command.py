@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from tercet.audio.load import load
 from tercet.dataset.label_table import read_labels
 from tercet.dataset.verdicts import read_verdicts
 from tercet.text.normalizer import normalize
@@ -65,6 +67,27 @@ def test_speech_is_written_down_and_judged(clips: Path) -> None:
         assert "en" == label.language
         assert verdicts[label.id].wer is not None
     assert sum(each.kept for each in verdicts.values()) >= len(labels) - 1
+
+
+def test_from_shards_the_labels_are_those_of_the_files(clips: Path) -> None:
+    options = ("--language", "en", "--pack_s", "0", "--batch_size", "4")
+    assert 0 == begin(clips, "files", *options).wait(120)
+    (clips / "in" / "manifest.jsonl").rename(clips / "rows.jsonl")
+    rows = [json.loads(line) for line in (clips / "rows.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        path = clips / "in" / row["path"]
+        path.with_suffix(".json").write_text(json.dumps({"text": row["text"]}))
+        with tarfile.open(clips / "in" / f"{number % 2}.tar", "a") as tar:
+            for each in (path, path.with_suffix(".json")):
+                tar.add(each, each.name)
+                each.unlink()
+    assert 0 == begin(clips, "shards", *options).wait(120)  # "in" holds nothing but two archives
+    expected = {each.reference: each.text for each in read_labels(clips / "files")}
+    assert N_CLIPS == len(expected)
+    labels = list(read_labels(clips / "shards"))
+    assert expected == {each.reference: each.text for each in labels}
+    assert all(load(each.spans[0].path).duration_s for each in labels)
+    assert sum(each.kept for each in read_verdicts(clips / "shards").values()) >= N_CLIPS - 1
 
 
 def test_killed_in_the_middle_of_a_shard_nothing_is_lost_or_doubled(clips: Path) -> None:

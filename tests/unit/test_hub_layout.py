@@ -100,6 +100,11 @@ def test_one_form_of_the_weights_is_fetched_with_what_describes_it() -> None:
     )
 
 
+def test_heads_beside_a_model_are_fetched_with_it_and_cards_are_not() -> None:
+    repository = ["TAGS_CARD.md", "config.json", "model.safetensors", "tags.safetensors"]
+    assert ["config.json", "model.safetensors", "tags.safetensors"] == model_files(repository)
+
+
 @pytest.mark.parametrize("body", [b"", b"hello\n", b"x" * 300_000])
 def test_a_checksum_is_sha256_or_gits(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "file").write_bytes(body)

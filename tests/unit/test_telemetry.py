@@ -25,7 +25,14 @@ def left_behind(tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(GUARD)
 
     def run(program: str, **variables: str) -> list[str]:
-        unset = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "CI", "GITHUB_ACTIONS", "TF_BUILD")
+        unset = (
+            "ORT_DISABLE_TELEMETRY",
+            "RAY_USAGE_STATS_ENABLED",
+            "XDG_CACHE_HOME",
+            "CI",
+            "GITHUB_ACTIONS",
+            "TF_BUILD",
+        )
         environment = {name: value for name, value in os.environ.items() if name not in unset}
         paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
         environment |= {"HOME": str(home), "PYTHONPATH": paths, **variables}
@@ -36,7 +43,7 @@ def left_behind(tmp_path: Path):
     return run
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "ray"])
 def test_an_engine_tells_nobody_that_it_is_used(left_behind, engine: str) -> None:
     if importlib.util.find_spec(engine) is None:
         pytest.skip(f"needs {engine}")
@@ -44,13 +51,19 @@ def test_an_engine_tells_nobody_that_it_is_used(left_behind, engine: str) -> Non
     assert [] == left_behind(program)
 
 
-def test_a_value_that_somebody_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "on", "off"),
+    [("ORT_DISABLE_TELEMETRY", "0", "1"), ("RAY_USAGE_STATS_ENABLED", "1", "0")],
+)
+def test_a_value_that_somebody_set_stays(
+    monkeypatch: pytest.MonkeyPatch, name: str, on: str, off: str
+) -> None:
     from tercet import telemetry
 
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    monkeypatch.setenv(name, on)
     telemetry.switch_off()
-    assert "0" == os.environ["ORT_DISABLE_TELEMETRY"]
-    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    assert on == os.environ[name]
+    monkeypatch.delenv(name)
     telemetry.switch_off()
-    assert "1" == os.environ["ORT_DISABLE_TELEMETRY"]
+    assert off == os.environ[name]

@@ -22,7 +22,7 @@ def load(
     """Open a recording; its sound is decoded as `Recording.blocks` is read.
 
     `source` is one of
-    - a path, or "-" for standard input;
+    - a path, `shard.tar::name.flac` for a recording in a tar archive, or "-" for standard input;
     - `bytes`, `bytearray`, `memoryview`, or a binary file object (one that can seek is read from its start):
       the content of a file of any format that FFmpeg reads;
     - samples: a NumPy array, a torch tensor or a list. Floats lie in [-1, 1]; 8-, 16- and 32-bit integers are

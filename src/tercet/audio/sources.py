@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
+from tercet.audio.archives import open_member, split_member
 from tercet.audio.arrays import Samples, from_array
 from tercet.audio.pushed import Pushed, pushed
 from tercet.errors import (
@@ -161,8 +162,11 @@ def _open_stdin() -> Opened:
 
 
 def _open_path(path: Path, name: str) -> Opened:
+    file: io.BufferedReader
     try:
-        file = path.open("rb")
+        file = path.open("rb") if (found := _member(path)) is None else open_member(*found)
+    except AudioError:
+        raise
     except FileNotFoundError:
         raise AudioNotFoundError(f"{name}: there is no such file; check the path.") from None
     except IsADirectoryError:
@@ -176,6 +180,12 @@ def _open_path(path: Path, name: str) -> Opened:
     except AudioError:
         file.close()
         raise
+
+
+def _member(path: Path) -> tuple[Path, str] | None:
+    """An archive and a name in it; None for a file, whatever its name."""
+    found = split_member(path)
+    return None if found is None or path.is_file() else found
 
 
 def _opened(file: ByteReader, name: str, *, is_owned: bool) -> Opened:

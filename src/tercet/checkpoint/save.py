@@ -18,7 +18,6 @@ from tercet.checkpoint.geometry import Geometry
 from tercet.checkpoint.naming import expected_shapes
 from tercet.checkpoint.safetensors_writer import ArrayPlan, SafetensorsWriter, file_bytes
 from tercet.checkpoint.settings import read_json_object
-from tercet.checkpoint.vocabulary_files import vocabulary_files
 from tercet.errors import CheckpointError, OptionError, OutputError, TokenizerError
 
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -96,13 +95,21 @@ def write_settings(
 
 
 def write_vocabulary(place: Callable[[str], Path], tokenizer: Path | None) -> None:
-    """Write what whisper.cpp's converter reads beside Hugging Face's weights, if there is a tokenizer.
+    """Write what older readers and whisper.cpp's converter want beside tokenizer.json, if there is one.
+
+    Args:
+        place: From a file's name to where it is written.
+        tokenizer: A tokenizer.json.
 
     Raises:
-        TokenizerError: the tokenizer is not readable.
+        CheckpointError: it is not JSON.
         OSError: a file cannot be written.
     """
-    for name, text in ({} if tokenizer is None else vocabulary_files(tokenizer)).items():
+    if tokenizer is None:
+        return
+    from tercet.text.vocabulary_files import vocabulary_files  # late: that room builds on this one
+
+    for name, text in vocabulary_files(read_json_object(tokenizer)).items():
         place(name).write_text(text, encoding="utf-8")
 
 
@@ -275,6 +282,7 @@ def _generation_config(
         "max_length": geometry.n_text_ctx,
         "max_initial_timestamp_index": generation.max_initial_timestamp_index,
         "return_timestamps": False,
+        "forced_decoder_ids": None,  # language and task are asked for, never forced
         "is_multilingual": geometry.is_multilingual,
     }
     for key, name in (

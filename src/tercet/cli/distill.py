@@ -1,4 +1,4 @@
-"""`tercet distill`: where a student begins. What it learns is `tercet train text`'s concern.
+"""`tercet distill`: a smaller Whisper from a larger one. `init` takes the layers; `tercet train text` trains.
 
 The report goes to standard output, everything else to standard error.
 """
@@ -6,53 +6,60 @@ The report goes to standard output, everything else to standard error.
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tercet.catalog import known_model
 from tercet.cli import exit_codes
 from tercet.cli.chosen import chosen, underscored
+from tercet.cli.eval_progress import EvalScreen
 from tercet.errors import ModelNotFoundError, OptionError, TercetError
 
 if TYPE_CHECKING:
     from tercet.checkpoint import Checkpoint
-    from tercet.convert.student import Plan, Student
+    from tercet.convert.student import Student
 
 _PROGRAM = "tercet distill"
 # One paragraph per string: typer keeps line ends inside a paragraph as they are.
 _HELP = "\n\n".join(
     (
-        "Make a student for tercet train text: a teacher's encoder, and some layers of its decoder.",
-        "  tercet distill init base student --decoder_layers 2\n"
-        "  tercet distill init large-v3 student --layers 0,10,20,-1",
+        "Make a smaller Whisper that learns from a larger one.",
+        "  tercet distill init base student\n"
+        "  tercet label talks.jsonl labels/ --model base\n"
+        "  tercet train text recipe.toml --out runs/student\n",
     )
 )
-_EPILOG = "Exit code: 0, 1 (nothing was written), 2 (usage), 130 (Ctrl-C)."
 _INIT_HELP = "\n\n".join(
     (
-        "Write a student that has some of its teacher's layers, and all else as it is.",
-        "TEACHER is a model's name, folder, file or hub id, or another student. STUDENT is a new folder in "
-        "Hugging Face's layout: transformers, CTranslate2's and whisper.cpp's converters open it, too.",
+        "Write STUDENT, a folder in Hugging Face's layout: some of TEACHER's decoder layers, and everything "
+        "else of it.",
+        "TEACHER is a known name, a hub id, a folder (Hugging Face's, CTranslate2's, Tercet's own, a "
+        "student's) or OpenAI's .pt file. STUDENT appears when it is complete.",
+        "  tercet distill init large-v3 student --decoder_layers 4\n"
+        "  tercet distill init base student --layers 0,3,-1",
     )
 )
+_EPILOG = "Exit code: 0, 1 (nothing was written), 2 (usage, or no such model), 130 (Ctrl-C)."
 _Teacher = Annotated[str, typer.Argument(metavar="TEACHER", show_default=False)]
-_Folder = Annotated[Path, typer.Argument(metavar="STUDENT", show_default=False)]
+_Student = Annotated[Path, typer.Argument(metavar="STUDENT", show_default=False)]
 _DecoderLayers = Annotated[
     int | None,
     typer.Option(
         "--decoder_layers",
         metavar="N",
-        help="Layers of the decoder, as far apart as can be; 2 if left out.",
-        show_default=False,
+        help="How many, as far apart as they can be.",
+        show_default="2",
     ),
 ]
 _Layers = Annotated[
     str | None,
     typer.Option(
-        metavar="LIST",
-        help="These layers of the decoder, from 0; -1 is the last.",
+        metavar="LAYERS",
+        help="The decoder's layers by number, from 0; -1 is the last.",
         show_default=False,
     ),
 ]
@@ -61,32 +68,44 @@ _EncoderLayers = Annotated[
     typer.Option(
         "--encoder_layers",
         metavar="N",
-        help="Layers of the encoder, as far apart as can be; all if left out.",
+        help="Fewer, by the same rule; all if left out.",
         show_default=False,
     ),
 ]
-_Window = Annotated[
+_AudioCtx = Annotated[
     int | None,
     typer.Option(
-        "--window_s",
-        metavar="S",
-        help="What the encoder hears at once, in seconds; as the teacher if left out.",
+        "--audio_ctx",
+        metavar="N",
+        help="Encoder positions, 50 a second, for windows shorter than 30 s.",
         show_default=False,
     ),
 ]
-_Type = Annotated[
-    str, typer.Option("--compute_type", metavar="float16|float32", help="How numbers are stored.")
-]
-_Revision = Annotated[
+_ComputeType = Annotated[
     str | None,
     typer.Option(
-        metavar="REVISION",
-        help="A branch, tag or commit of the teacher's hub repository.",
+        "--compute_type",
+        metavar="float32|float16",
+        help="How numbers are stored; as the teacher's if left out.",
         show_default=False,
     ),
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Replace STUDENT if it holds a model.")]
-_Json = Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")]
+_Force = Annotated[
+    bool, typer.Option("--force", help="Replace STUDENT if it holds a model and nothing else.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="The report for machines: one JSON object.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="No report and no notes: errors only.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What the command line says, where layers are meant."""
+
+    decoder_layers: int | None
+    layers: tuple[int, ...] | None
+    encoder_layers: int | None
+    audio_ctx: int | None
+    compute_type: str | None
 
 
 def run(argv: Sequence[str]) -> int:
@@ -104,10 +123,9 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing was written") from None
     except TercetError as error:
-        is_usage = isinstance(error, OptionError)
-        hint = f" (see {_PROGRAM} --help)" if is_usage else ""
+        hint = f" (see {_PROGRAM} init --help)" if isinstance(error, OptionError) else ""
         print(f"{_PROGRAM}: {' '.join(str(error).split())}{hint}", file=sys.stderr)
-        is_usage = is_usage or isinstance(error, ModelNotFoundError)
+        is_usage = isinstance(error, (OptionError, ModelNotFoundError))
         return exit_codes.USAGE if is_usage else exit_codes.FAILED
 
 
@@ -121,177 +139,99 @@ def app() -> typer.Typer:
         epilog=_EPILOG,
         context_settings=settings,
     )
-
-    @made.callback()
-    def _() -> None:
-        """Keep `init` a word of its own: typer takes a single command for the program itself."""
-
-    @made.command(name="init", help=_INIT_HELP, epilog=_EPILOG, context_settings=settings)
-    def _(
-        teacher: _Teacher,
-        student: _Folder,
-        *,
-        decoder_layers: _DecoderLayers = None,
-        layers: _Layers = None,
-        encoder_layers: _EncoderLayers = None,
-        window_s: _Window = None,
-        compute_type: _Type = "float16",
-        revision: _Revision = None,
-        force: _Force = False,
-        machine: _Json = False,
-    ) -> Callable[[], None]:
-        plan = partial(_plan, decoder_layers, layers, encoder_layers, window_s)
-        return partial(_init, teacher, student, plan, compute_type, revision, force, machine)
-
+    made.callback()(lambda: None)  # so that `init` is a word, though it is the only one
+    made.command(name="init", help=_INIT_HELP, epilog=_EPILOG, context_settings=settings)(_command)
     return made
 
 
-def _init(
-    teacher: str,
-    folder: Path,
-    plan_of: "Callable[[Checkpoint], Plan]",
-    compute_type: str,
-    revision: str | None,
-    force: bool,
-    machine: bool,
-) -> None:
-    from tercet.checkpoint import open_checkpoint
-    from tercet.convert.conversion import Conversion, convert
-    from tercet.convert.student import Student
-    from tercet.hub import find_model, find_tokenizer
-
-    if compute_type not in ("float16", "float32"):
-        raise OptionError(f"--compute_type is {compute_type!r}; give float16 or float32")
-    conversion = Conversion(folder=folder, compute_type=compute_type, force=force)
-    conversion.check_folder()
-    opened = open_checkpoint(find_model(teacher, revision=revision))
-    student = Student(opened, plan_of(opened))
-    tokenizer = opened.tokenizer_file or find_tokenizer(opened.geometry.vocab_size)
-    convert(student, conversion, name=folder.name, tokenizer_file=tokenizer)
-    report = _report(student)
-    if machine:
-        print(json.dumps({"student": str(folder), "teacher": teacher, **report}))
-    else:
-        print(_told(folder, teacher, report))
-    for warning in _warnings(student):
-        print(f"{_PROGRAM}: {warning}", file=sys.stderr)
-
-
-def _plan(
-    decoder_layers: int | None,
-    layers: str | None,
-    encoder_layers: int | None,
-    window_s: int | None,
-    teacher: "Checkpoint",
-) -> "Plan":
-    """What is kept of a teacher.
-
-    Raises:
-        OptionError: it has not as much.
-    """
-    from tercet.convert.student import POSITIONS_PER_S, Plan, named_layers, spaced_layers
-
-    its = teacher.geometry
-    if layers is not None:
-        kept = named_layers(_numbers(layers), its.decoder_layers)
-        if decoder_layers not in (None, len(kept)):
-            raise OptionError(
-                f"--decoder_layers is {decoder_layers}, and --layers names {len(kept)}; leave one out"
-            )
-    else:
-        wanted = 2 if decoder_layers is None else decoder_layers
-        kept = spaced_layers(wanted, its.decoder_layers, of="decoder")
-    ears = its.encoder_layers if encoder_layers is None else encoder_layers
-    whole_s = its.n_audio_ctx // POSITIONS_PER_S
-    return Plan(
-        decoder_layers=kept,
-        encoder_layers=spaced_layers(ears, its.encoder_layers, of="encoder"),
-        window_s=whole_s if window_s is None else window_s,
+def _command(
+    teacher: _Teacher,
+    student: _Student,
+    *,
+    decoder_layers: _DecoderLayers = None,
+    layers: _Layers = None,
+    encoder_layers: _EncoderLayers = None,
+    audio_ctx: _AudioCtx = None,
+    compute_type: _ComputeType = None,
+    force: _Force = False,
+    json: _Json = False,
+    quiet: _Quiet = False,
+) -> Callable[[], None]:
+    """What is to be done, from the words of the command line."""
+    wanted = _Wanted(
+        decoder_layers=decoder_layers,
+        layers=None if layers is None else _numbers(layers),
+        encoder_layers=encoder_layers,
+        audio_ctx=audio_ctx,
+        compute_type=compute_type,
     )
+    return partial(_init, teacher, student, wanted, force=force, as_json=json, quiet=quiet)
 
 
-def _numbers(layers: str) -> list[int]:
-    """`0,-1` as numbers.
-
-    Raises:
-        OptionError: one is no whole number.
-    """
+def _numbers(words: str) -> tuple[int, ...]:
     try:
-        return [int(word) for word in layers.split(",")]
+        return tuple(int(word) for word in words.split(","))
     except ValueError:
         raise OptionError(
-            f"--layers is {layers!r}; give whole numbers with commas between them, as in 0,-1"
+            f"--layers is {words!r}; give numbers with commas between them, as in 0,-1"
         ) from None
 
 
-def _report(student: "Student") -> dict[str, object]:
-    """How many numbers the student has, of how many."""
-    from tercet.convert.student import sizes_of
-
-    ours, theirs = sizes_of(student.geometry), sizes_of(student.teacher.geometry)
-    parts = {
-        name: {"student": getattr(ours, name), "teacher": getattr(theirs, name)}
-        for name in ("encoder", "decoder", "tables", "total")
-    }
-    return {
-        "decoder_layers": list(student.plan.decoder_layers),
-        "encoder_layers": list(student.plan.encoder_layers),
-        "window_s": student.plan.window_s,
-        "alignment_heads": [list(pair) for pair in student.generation.alignment_heads or ()],
-        "parameters": parts,
-        "share": ours.total / theirs.total,
-    }
-
-
-_PARTS = {
-    "encoder": "encoder",
-    "decoder": "decoder's layers",
-    "tables": "embeddings",
-    "total": "all",
-}
-
-
-def _told(folder: Path, teacher: str, report: dict[str, Any]) -> str:
-    """The report as Markdown."""
-    kept = ", ".join(map(str, report["decoder_layers"]))
-    share = 100 * report["share"]
-    rows = [
-        f"| {told} | {_millions(counts['teacher'])} | {_millions(counts['student'])} |"
-        for name, told in _PARTS.items()
-        for counts in [report["parameters"][name]]
-    ]
-    return "\n".join(
-        [
-            f"{folder}: decoder layers {kept} of {teacher}, {share:.1f} % of its parameters "
-            f"({100 - share:.1f} % smaller).\n",
-            "| parameters | teacher | student |\n| --- | --- | --- |",
-            *rows,
-        ]
+def _init(
+    name: str, folder: Path, wanted: _Wanted, *, force: bool, as_json: bool, quiet: bool
+) -> None:
+    # Late: --help and wrong command lines need none of it.
+    from tercet.checkpoint import open_checkpoint
+    from tercet.convert.student import make_student, plan_student
+    from tercet.convert.student_folder import (
+        check_student_folder,
+        report_of,
+        stored_type,
+        write_student,
     )
+    from tercet.hub import find_model, find_tokenizer
+
+    screen = EvalScreen(quiet=quiet)
+    check_student_folder(folder, force=force)
+    with screen.stage("fetching") as on_progress:
+        teacher = open_checkpoint(find_model(name, on_progress=on_progress))
+    plan = plan_student(
+        teacher.geometry,
+        decoder_layers=wanted.decoder_layers,
+        layers=wanted.layers,
+        encoder_layers=wanted.encoder_layers,
+        n_audio_ctx=wanted.audio_ctx,
+    )
+    kind = stored_type(teacher, wanted.compute_type)
+    tokenizer = teacher.tokenizer_file or find_tokenizer(teacher.geometry.vocab_size)
+    student = make_student(teacher, plan, tokenizer_file=tokenizer)
+    known = known_model(name)
+    shown = known.name if known else Path(name).resolve().name if Path(name).exists() else name
+    report = report_of(student, teacher=shown, compute_type=kind)
+    with screen.stage("writing") as on_progress:
+        size_bytes = write_student(student, folder, report, force=force, on_progress=on_progress)
+    for note in _notes(name, teacher, student):
+        screen.note(note)
+    if as_json:
+        print(json.dumps(report.to_json() | {"size_bytes": size_bytes}))
+    elif not quiet:
+        print("\n".join([*report.lines(), f"{folder}: {kind}, {size_bytes / 1e6:.1f} MB."]))
 
 
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f} M"
-
-
-def _warnings(student: "Student") -> list[str]:
-    """What will surprise whoever uses the student elsewhere."""
+def _notes(name: str, teacher: "Checkpoint", student: "Student") -> list[str]:
+    """What whoever made this student should know, a line each."""
     from tercet.convert.student import loses_timestamps_in_whisper_cpp
 
-    told = []
+    notes = []
+    if teacher.read_int8("model.decoder.layers.0.fc1.weight") is not None:
+        notes.append(f"{name}: is in 8 bits, and so rounded; a float16 copy makes a better student")
+    if student.geometry.n_audio_ctx < teacher.geometry.n_audio_ctx:
+        window_s = student.geometry.n_audio_ctx // 50
+        notes.append(
+            f"tercet listen hears windows of 30 s, and this student {window_s} s; transformers opens it"
+        )
     if loses_timestamps_in_whisper_cpp(student.geometry):
-        told.append(
-            "whisper.cpp gives no timestamps for two decoder layers with this vocabulary: it takes "
-            "them for a first Distil-Whisper; three layers have them"
+        notes.append(
+            "whisper.cpp never gives timestamps with two decoder layers and this vocabulary; three have them"
         )
-    if student.teacher.generation.alignment_heads and not student.generation.alignment_heads:
-        told.append(
-            "no layer that was kept has one of the teacher's alignment heads; programs that time words will "
-            "take their default, all heads of the decoder's upper half"
-        )
-    if student.geometry.n_audio_ctx != student.teacher.geometry.n_audio_ctx:
-        told.append(
-            f"Tercet listens 30 s at once, and cannot use a student that hears {student.plan.window_s} s; "
-            "transformers can"
-        )
-    return told
+    return notes

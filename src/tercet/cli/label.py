@@ -3,18 +3,20 @@
 The table of what was kept goes to standard output, everything else to standard error.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tercet.cli import eval_options as given
 from tercet.cli import exit_codes
+from tercet.cli import label_options as own
 from tercet.cli.chosen import chosen, underscored
 from tercet.cli.eval_progress import EvalScreen
 from tercet.cli.licences import licence_notes
@@ -22,6 +24,7 @@ from tercet.cli.wording import as_said_here
 from tercet.errors import DataError, ModelNotFoundError, OptionError, TercetError
 
 if TYPE_CHECKING:
+    from tercet.dataset.manifests import Manifest
     from tercet.labelling.filtering import FilterRule
     from tercet.labelling.running import LabelResult
     from tercet.labelling.settings import LabelSettings
@@ -33,128 +36,21 @@ _TERMINATED = 143  # 128 + SIGTERM, as shells have it
 _HELP = "\n\n".join(
     (
         "Write down recordings with a teacher, for a student to learn from.",
-        "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, or a folder of recordings; texts in it are "
-        "references to judge the teacher by, and need not be there. FOLDER gets shards of labels "
-        "(labels-00000.parquet), verdicts (filter.parquet) and a report (filter.md, .json, .png). What is "
-        "labelled is not labelled again: the same command goes on after a stop, and with other limits it "
-        "only judges anew. docs/label.md says what is in the files.",
+        "MANIFEST is a .csv, .tsv, .jsonl or .parquet file, a folder of recordings, WebDataset's .tar (one, "
+        "'shards/{000..255}.tar', or a folder of them), a data set saved by datasets, or one of the hub's, "
+        "hf://owner/name:config; texts in it are references to judge the teacher by, and need not be there. "
+        "FOLDER gets shards of labels (labels-00000.parquet), verdicts (filter.parquet) and a report "
+        "(filter.md, .json, .png). What is labelled is not labelled again: the same command goes on after a "
+        "stop, and with other limits it only judges anew. docs/label.md says what is in the files.",
         "  tercet label talks/ labels/ --language en\n"
-        "  tercet label train.jsonl labels/ --model large-v3 --most_wer 0.1",
+        "  tercet label train.jsonl labels/ --model large-v3 --most_wer 0.1\n"
+        "  tercet label train.jsonl labels/ --ray head:6379",
     )
 )
 _EPILOG = (
     "Exit code: 0, 1 (a recording or a file failed; the others are labelled), 2 (usage), 130 (Ctrl-C) and "
     "143 (SIGTERM): saved, the same command goes on."
 )
-_LABELS, _LIMITS = "How labels are made", "Which are kept"
-_Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", show_default=False)]
-_Out = Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)]
-_Language = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CODE",
-        help="Of rows that do not say theirs; heard if left out.",
-        show_default=False,
-        rich_help_panel=_LABELS,
-    ),
-]
-_Task = Annotated[
-    str,
-    typer.Option(metavar="TASK", help="transcribe, or translate.", rich_help_panel=_LABELS),
-]
-_WithoutTimestamps = Annotated[
-    bool,
-    typer.Option("--without_timestamps", help="Text alone.", rich_help_panel=_LABELS),
-]
-_NoFallback = Annotated[
-    bool,
-    typer.Option(
-        "--no_fallback",
-        help="Keep doubtful text as it is, instead of decoding again at higher temperatures.",
-        rich_help_panel=_LABELS,
-    ),
-]
-_PackS = Annotated[
-    float,
-    typer.Option(
-        "--pack_s",
-        metavar="S",
-        help="Join a speaker's short recordings up to this; 0: never.",
-        rich_help_panel=_LABELS,
-    ),
-]
-_GapS = Annotated[
-    float,
-    typer.Option(
-        "--gap_s", metavar="S", help="Silence between joined ones.", rich_help_panel=_LABELS
-    ),
-]
-_BatchSize = Annotated[
-    int, typer.Option("--batch_size", metavar="N", help="Windows decoded together.")
-]
-_RowsPerShard = Annotated[
-    int, typer.Option("--rows_per_shard", metavar="N", help="Windows of a shard.")
-]
-_MostWer = Annotated[
-    float,
-    typer.Option(
-        "--most_wer",
-        metavar="SHARE",
-        help="Word errors against the reference (letters, in languages without spaces).",
-        rich_help_panel=_LIMITS,
-    ),
-]
-_MostCer = Annotated[
-    float | None,
-    typer.Option(
-        "--most_cer",
-        metavar="SHARE",
-        help="Letter errors, too.",
-        show_default=False,
-        rich_help_panel=_LIMITS,
-    ),
-]
-_LeastLogprob = Annotated[
-    float,
-    typer.Option(
-        "--least_logprob",
-        metavar="X",
-        help="Mean log-probability of a token.",
-        rich_help_panel=_LIMITS,
-    ),
-]
-_MostCompression = Annotated[
-    float,
-    typer.Option(
-        "--most_compression",
-        metavar="X",
-        help="Compression ratio: a sign of repetition.",
-        rich_help_panel=_LIMITS,
-    ),
-]
-_LeastSpeech = Annotated[
-    float,
-    typer.Option(
-        "--least_speech_s", metavar="S", help="Speech in a window.", rich_help_panel=_LIMITS
-    ),
-]
-_Languages = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LIST",
-        help="Windows in these alone, as in de,fr.",
-        show_default=False,
-        rich_help_panel=_LIMITS,
-    ),
-]
-_KeepSeams = Annotated[
-    bool,
-    typer.Option(
-        "--keep_seams",
-        help="Also windows that had to be cut while somebody spoke.",
-        rich_help_panel=_LIMITS,
-    ),
-]
 
 
 def run(argv: Sequence[str]) -> int:
@@ -164,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
     try:
-        words = [underscored(word) for word in argv] or ["--help"]
+        words = _with_address([underscored(word) for word in argv]) or ["--help"]
         action = chosen(app(), words, program=_PROGRAM)
         if not callable(action):  # it asked for help
             return exit_codes.OK
@@ -189,37 +85,41 @@ def app() -> typer.Typer:
 
 
 def _command(
-    manifest: _Manifest,
-    out: _Out,
+    manifest: own.Manifest,
+    out: own.Out,
     *,
     model: given.Name = "base",
-    language: _Language = None,
-    task: _Task = "transcribe",
-    without_timestamps: _WithoutTimestamps = False,
-    no_fallback: _NoFallback = False,
-    pack_s: _PackS = 30.0,
-    gap_s: _GapS = 0.2,
+    language: own.Language = None,
+    task: own.Task = "transcribe",
+    without_timestamps: own.WithoutTimestamps = False,
+    no_fallback: own.NoFallback = False,
+    pack_s: own.PackS = 30.0,
+    gap_s: own.GapS = 0.2,
     compute_type: given.ComputeType = "auto",
     threads: given.Threads = None,
-    batch_size: _BatchSize = 8,
-    rows_per_shard: _RowsPerShard = 500,
+    batch_size: own.BatchSize = 8,
+    rows_per_shard: own.RowsPerShard = 500,
     root: given.Root = None,
     skip_broken: given.SkipBroken = False,
-    most_wer: _MostWer = 0.2,
-    most_cer: _MostCer = None,
-    least_logprob: _LeastLogprob = -1.0,
-    most_compression: _MostCompression = 2.4,
-    least_speech_s: _LeastSpeech = 0.3,
-    languages: _Languages = None,
-    keep_seams: _KeepSeams = False,
+    split: own.Split = None,
+    text_column: own.TextColumn = None,
+    most_wer: own.MostWer = 0.2,
+    most_cer: own.MostCer = None,
+    least_logprob: own.LeastLogprob = -1.0,
+    most_compression: own.MostCompression = 2.4,
+    least_speech_s: own.LeastSpeech = 0.3,
+    languages: own.Languages = None,
+    keep_seams: own.KeepSeams = False,
+    ray: own.Ray = None,
+    workers: own.Workers = None,
     quiet: given.Quiet = False,
 ) -> Callable[[], int]:
     """What is to be done, from the words of the command line."""
     from tercet.labelling.filtering import FilterRule
     from tercet.labelling.settings import LabelSettings
 
-    given.check_counts(threads=threads, batch_size=batch_size, rows_per_shard=rows_per_shard)
-    further = {"temperatures": (0.0,)} if no_fallback else {}
+    counts = {"threads": threads, "batch_size": batch_size, "rows_per_shard": rows_per_shard}
+    run_time = _run_time(counts, ray, workers)
     settings = LabelSettings(
         model=model,
         compute_type=compute_type,
@@ -228,7 +128,7 @@ def _command(
         without_timestamps=without_timestamps,
         pack_s=pack_s,
         gap_s=gap_s,
-        **further,
+        **({"temperatures": (0.0,)} if no_fallback else {}),
     )
     rule = FilterRule(
         most_wer=most_wer,
@@ -239,13 +139,25 @@ def _command(
         languages=tuple(filter(None, (languages or "").split(","))),
         keep_seams=keep_seams,
     )
-    run_time = {"threads": threads, "batch_size": batch_size, "rows_per_shard": rows_per_shard}
-    reading = {"root": root, "skip_broken": skip_broken}
-    return partial(_label, manifest, out, settings, rule, run_time, reading, quiet)
+    reading = {"root": root, "skip_broken": skip_broken, "text_column": text_column}
+    return partial(_label, manifest, split, out, settings, rule, run_time, reading, quiet)
+
+
+def _run_time(
+    counts: dict[str, int | None], ray: str | None, workers: int | None
+) -> dict[str, Any]:
+    """What does not change a label."""
+    given.check_counts(**counts, workers=workers)
+    if ray is not None:
+        return {**counts, "address": ray or None, "workers": workers}
+    if workers is not None:
+        raise OptionError("--workers is for --ray; give that, too")
+    return dict(counts)
 
 
 def _label(
-    path: Path,
+    source: str,
+    split: str | None,
     out: Path,
     settings: "LabelSettings",
     rule: "FilterRule",
@@ -253,15 +165,15 @@ def _label(
     reading: dict[str, Any],
     quiet: bool,
 ) -> int:
-    from tercet.dataset.manifests import read_manifest
     from tercet.labelling.filter_report import lines, write_report
     from tercet.labelling.filtering import filter_labels
+    from tercet.labelling.many_machines import label_on_many_machines
     from tercet.labelling.running import LabelProgress, label
 
-    manifest = read_manifest(path, **reading)
     screen = EvalScreen(quiet=quiet)
+    manifest = _manifest(source, split, out, reading, screen)
     if manifest.faults:
-        screen.note(f"{path}: {len(manifest.faults)} faults; those rows are left out")
+        screen.note(f"{source}: {len(manifest.faults)} faults; those rows are left out")
     if any(row.text is not None for row in manifest):
         given.need_word_errors()
 
@@ -272,9 +184,16 @@ def _label(
         _ending_in_order(),
         screen.stage("recordings and packs") as on_progress,
         licence_notes(quiet=quiet),
+        ExitStack() as stack,
     ):
-        result = label(manifest, out, settings, on_progress=tell, **run_time)
-    _tell_failures(result, path)
+        if "address" in run_time:
+            stack.enter_context(_silent_output())
+            result = label_on_many_machines(manifest, out, settings, on_progress=tell, **run_time)
+        else:
+            result = label(manifest, out, settings, on_progress=tell, **run_time)
+    _tell_failures(result, source)
+    if result.lost:
+        screen.note(f"{result.lost} workers were lost; what they had in hand was heard by others")
     filtered = filter_labels(out, rule)
     write_report(out, filtered)
     if result.earlier:
@@ -287,22 +206,67 @@ def _label(
     return exit_codes.FAILED if result.failures else exit_codes.OK
 
 
-def _tell_failures(result: "LabelResult", path: Path) -> None:
+def _manifest(
+    source: str, split: str | None, out: Path, reading: dict[str, Any], screen: EvalScreen
+) -> "Manifest":
+    """The rows; recordings inside tables are written to `out` first."""
+    from tercet.dataset.embedded import embedded_in
+    from tercet.dataset.hub_sets import SCHEME, hub_set
+    from tercet.dataset.manifests import read_manifest
+    from tercet.dataset.unpacking import unpack
+
+    is_on_hub = source.startswith(SCHEME)
+    found = hub_set(source, split) if is_on_hub else embedded_in(Path(source), split)
+    if found is None:
+        manifest = read_manifest(Path(source), **reading)
+        return manifest if split is None else manifest.split(split)
+    if reading["root"] is not None:
+        raise OptionError(f"--root is for paths; {source} holds its recordings itself")
+    with screen.stage("recordings written as files") as on_progress:
+        path = unpack(found, out, on_progress=on_progress)
+    return read_manifest(path, **reading)
+
+
+def _tell_failures(result: "LabelResult", source: str) -> None:
     for error in result.failures:
         print(f"{_PROGRAM}: {' '.join(as_said_here(error).split())}", file=sys.stderr)
     if result.failures and not result.windows and not result.earlier:
-        raise DataError(f"{path}: no recording of it could be heard")
+        raise DataError(f"{source}: no recording of it could be heard")
+
+
+def _with_address(words: list[str]) -> list[str]:
+    """`--ray` may stand alone; typer wants a value."""
+    from tercet.labelling.ray_cluster import is_address
+
+    found = list(words)
+    for number, (word, behind) in enumerate(zip(words, [*words[1:], ""], strict=True)):
+        if word == "--ray" and not is_address(behind):
+            found[number] = "--ray="
+    return found
+
+
+@contextmanager
+def _silent_output() -> Iterator[None]:
+    """Ray tells of lost workers on standard output, where the table goes; we tell of them ourselves."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 @contextmanager
 def _ending_in_order() -> Iterator[None]:
     """SIGTERM unwinds, so that the shard under way is completed."""
+    signals: list[int] = []
 
-    def terminate(*_: object) -> None:
+    def terminate(number: int, _: object) -> None:
+        signals.append(number)
         raise SystemExit(_TERMINATED)
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except SystemExit:
+        if not signals:
+            raise
+        raise SystemExit(_TERMINATED) from None  # Ray makes another code of it
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -28,10 +28,7 @@ COMMANDS = {
         "tercet.cli.label",
         "Write down recordings with a teacher, for a student to learn from.",
     ),
-    "distill": (
-        "tercet.cli.distill",
-        "Make a student of a teacher: the encoder, and some of the decoder's layers.",
-    ),
+    "distill": ("tercet.cli.distill", "Make a smaller model from some layers of a larger one."),
     "train": (
         "tercet.cli.train",
         "Train heads and text decoders; go on with a run that was stopped.",
@@ -39,6 +36,8 @@ COMMANDS = {
     "eval": ("tercet.cli.eval", "Measure models, heads and encoders over a manifest."),
     "codebook": ("tercet.cli.codebook", "Grow, shrink and merge codebooks; say how they are used."),
     "models": ("tercet.cli.models", "List, fetch and remove models."),
+    "card": ("tercet.cli.card", "Write a model's page for the hub, from what is known of it."),
+    "push": ("tercet.cli.push", "Publish a model, its heads or an adapter on the hub."),
     "doctor": ("tercet.cli.doctor", "Say what is installed, what is chosen, what is missing."),
 }
 

@@ -15,13 +15,13 @@ from tercet.checkpoint.arrays import Checkpoint
 from tercet.checkpoint.native import FORMAT, WEIGHTS
 from tercet.checkpoint.safetensors_writer import file_bytes
 from tercet.checkpoint.save import write_safetensors, write_settings, write_vocabulary
-from tercet.checkpoint.vocabulary_files import VOCABULARY_FILES
 from tercet.checkpoint.whole_folder import check_replaceable, whole_folder
 from tercet.convert.export import graph_files, write_graphs
 from tercet.convert.quantize import BLOCK
 from tercet.convert.smooth import fold
 from tercet.convert.store import StoredForm, quantization_config, write_stored
 from tercet.errors import OptionError, OutputError
+from tercet.text.vocabulary_files import VOCABULARY_FILES
 
 TARGETS: Mapping[str, tuple[str, ...]] = {  # what is written -> its number types
     "tercet": ("int8", "float16", "float32"),
@@ -69,7 +69,7 @@ class Conversion:
             OutputError: something is there that must not be replaced, or it is the source.
         """
         folder = Path(self.folder).expanduser().resolve()
-        if source is not None and folder == _folder_of(source):
+        if source is not None and folder == folder_of(source):
             raise OutputError(f"{folder}: is the source itself; name another folder")
         check_replaceable(folder, replace=self.force, known=WRITTEN)
 
@@ -121,7 +121,7 @@ def _write_int8(
     on_progress: OnProgress,
 ) -> None:
     form = StoredForm(checkpoint, statistics)
-    _check_space(folder, file_bytes(form.plans))
+    check_space(folder, file_bytes(form.plans))
     facts = {"name": name, "source": checkpoint.layout}
     write_stored(folder / WEIGHTS, form, facts, on_progress=on_progress)
     columns = form.columns_per_scale
@@ -139,7 +139,7 @@ def _write_floats(
     on_progress: OnProgress,
 ) -> None:
     dtype = conversion.compute_type
-    _check_space(folder, _numbers(checkpoint) * _ITEM_BYTES[dtype])
+    check_space(folder, _numbers(checkpoint) * _ITEM_BYTES[dtype])
     write_safetensors(folder / WEIGHTS, checkpoint, dtype, on_progress=on_progress)
     geometry, generation = checkpoint.geometry, checkpoint.generation
     write_settings(folder.joinpath, geometry, generation, tokenizer_file, dtype)
@@ -154,14 +154,15 @@ def _write_onnx(
     statistics: Mapping[str, np.ndarray] | None,
     on_progress: OnProgress,
 ) -> None:
-    _check_space(folder, _numbers(checkpoint) * _ITEM_BYTES[conversion.compute_type])
+    check_space(folder, _numbers(checkpoint) * _ITEM_BYTES[conversion.compute_type])
     folded = checkpoint if statistics is None else fold(checkpoint, statistics)[0]
     write_graphs(folded, folder, conversion.compute_type, on_progress=on_progress)
     geometry, generation = checkpoint.geometry, checkpoint.generation
     write_settings(folder.joinpath, geometry, generation, tokenizer_file, "float32")
 
 
-def _folder_of(source: Path) -> Path:
+def folder_of(source: Path) -> Path:
+    """The folder that a checkpoint's path is, or lies in."""
     found = source.resolve()
     return found if found.is_dir() else found.parent
 
@@ -170,8 +171,12 @@ def _numbers(checkpoint: Checkpoint) -> int:
     return sum(prod(checkpoint.shape(name)) for name in checkpoint.names())
 
 
-def _check_space(folder: Path, needed_bytes: int) -> None:
-    """Better before the first byte than after the last that fits."""
+def check_space(folder: Path, needed_bytes: int) -> None:
+    """Better before the first byte than after the last that fits.
+
+    Raises:
+        OutputError: less is free on the folder's disk.
+    """
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise OutputError(

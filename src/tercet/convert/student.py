@@ -1,10 +1,11 @@
-"""A student's beginning: a checkpoint's encoder, and some of its decoder's layers (Distil-Whisper, sec. 4).
+"""A student: some of a Whisper's layers, and everything else of it. Read lazily; nothing is trained here.
 
-Nothing is computed: a student's arrays are its teacher's under other names. No torch.
+The layers follow Distil-Whisper's rule (arXiv:2311.00430, section 3): as far apart as they can be.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 
@@ -13,179 +14,248 @@ import numpy as np
 from tercet.checkpoint.arrays import Checkpoint, Generation, Int8Matrix
 from tercet.checkpoint.geometry import Geometry
 from tercet.checkpoint.naming import expected_shapes
-from tercet.errors import OptionError
+from tercet.errors import CheckpointError, OptionError
+from tercet.text.tokenizer import Tokenizer
 
 POSITIONS_PER_S = 50  # of the encoder
-_ENCODER, _DECODER = "model.encoder.", "model.decoder."
-_TABLES = ("model.decoder.embed_tokens.", "model.decoder.embed_positions.")
-_LARGE_V3_VOCABULARY = 51866
+_WHISPER_CPP_SPARED = 51866  # large-v3's vocabulary
+_AUDIO_POSITIONS = "model.encoder.embed_positions.weight"
+_EMBEDDING = "model.decoder.embed_tokens.weight"
+Heads = tuple[tuple[int, int], ...]  # (decoder layer, head)
 
 
-def spaced_layers(kept: int, layers: int, *, of: str = "model") -> tuple[int, ...]:
-    """Which of some layers to keep: as far apart as can be, the first and the last among them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentPlan:
+    """Which of the teacher's layers a student keeps, and how many encoder positions."""
 
-    Distil-Whisper's rule (`create_student_model.py`): evenly spaced points, cut to whole numbers, the last
-    one forced; a single layer is the last.
+    decoder: tuple[int, ...]  # rising, from 0
+    encoder: tuple[int, ...]
+    n_audio_ctx: int  # 50 per second
 
-    Args:
-        kept: How many, 1 to `layers`.
-        layers: How many there are.
-        of: Whose, for the error's line.
-
-    Raises:
-        OptionError: not as many are there.
-    """
-    if not 1 <= kept <= layers:
-        raise OptionError(
-            f"{kept} layers are asked for; the teacher's {of} has {layers}, give 1 to {layers}"
+    def geometry(self, teacher: Geometry) -> Geometry:
+        """The student's sizes."""
+        return replace(
+            teacher,
+            encoder_layers=len(self.encoder),
+            decoder_layers=len(self.decoder),
+            n_audio_ctx=self.n_audio_ctx,
         )
-    if kept == 1:
-        return (layers - 1,)
-    return (*(index * (layers - 1) // (kept - 1) for index in range(kept - 1)), layers - 1)
 
 
-def named_layers(indices: Sequence[int], layers: int) -> tuple[int, ...]:
-    """Layers by their numbers from 0; -1 is the last, as in Python.
+def spaced_layers(n_layers: int, count: int) -> tuple[int, ...]:
+    """`count` of `n_layers` layers, from 0, as far apart as they can be; the last alone for `count` 1.
+
+    The original's rule in whole numbers: evenly spaced points on [0, n_layers - 1], cut down.
 
     Raises:
-        OptionError: one is not there, is named twice, or stands before an earlier one.
+        OptionError: there are not so many, or none is asked for.
     """
-    for index in indices:
-        if not -layers <= index < layers:
-            raise OptionError(
-                f"there is no layer {index}; give numbers from {-layers} to {layers - 1}"
-            )
-    found = tuple(index % layers for index in indices)
-    if not found:
-        raise OptionError("no layer is named; give some, as in 0,-1")
+    if not 1 <= count <= n_layers:
+        raise OptionError(f"{count} layers of {n_layers}; give 1 to {n_layers}")
+    if count == 1:
+        return (n_layers - 1,)
+    return tuple(i * (n_layers - 1) // (count - 1) for i in range(count))
+
+
+def chosen_layers(n_layers: int, indices: Sequence[int]) -> tuple[int, ...]:
+    """Layers by their numbers from 0, or from the end: -1 is the last.
+
+    Raises:
+        OptionError: one is not there, comes twice, or stands before a lower one: the layers of a
+            decoder work in their order.
+    """
+    outside = [index for index in indices if not -n_layers <= index < n_layers]
+    if outside or not indices:
+        what = f"there is no layer {outside[0]}" if outside else "no layer is named"
+        raise OptionError(f"{what}; the teacher has 0 to {n_layers - 1}, or -{n_layers} to -1")
+    found = tuple(index % n_layers for index in indices)
     if list(found) != sorted(set(found)):
-        told = ", ".join(map(str, found))
-        raise OptionError(f"layers {told} are named; give each once, in rising order")
+        rising = ",".join(map(str, sorted(set(found))))
+        given = ",".join(map(str, indices))
+        raise OptionError(f"layers {given} are not rising, each once; did you mean {rising}?")
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a student keeps of its teacher."""
+def plan_student(
+    teacher: Geometry,
+    *,
+    decoder_layers: int | None = None,
+    layers: Sequence[int] | None = None,
+    encoder_layers: int | None = None,
+    n_audio_ctx: int | None = None,
+) -> StudentPlan:
+    """What a student keeps of a teacher.
 
-    decoder_layers: tuple[int, ...]
-    encoder_layers: tuple[int, ...]
-    window_s: int = 30  # what the encoder hears at once
-
-    def geometry(self, teacher: Geometry) -> Geometry:
-        """The student's sizes.
-
-        Raises:
-            OptionError: the teacher hears less than `window_s` at once.
-        """
-        most_s = teacher.n_audio_ctx // POSITIONS_PER_S
-        if not 1 <= self.window_s <= most_s:
-            raise OptionError(
-                f"windows of {self.window_s} s are asked for; the teacher hears 1 to {most_s} s at once"
-            )
-        return replace(
-            teacher,
-            decoder_layers=len(self.decoder_layers),
-            encoder_layers=len(self.encoder_layers),
-            n_audio_ctx=self.window_s * POSITIONS_PER_S,
-        )
-
-    def generation(self, teacher: Generation) -> Generation:
-        """How the student decodes: as its teacher, with those of its alignment heads that are still there.
-
-        Without any left, nothing is said of them, and every program takes its default: a head's number in
-        another layer would be a wrong one.
-        """
-        kept = {layer: place for place, layer in enumerate(self.decoder_layers)}
-        heads = teacher.alignment_heads or ()
-        mapped = tuple((kept[layer], head) for layer, head in heads if layer in kept)
-        return replace(teacher, alignment_heads=mapped or None)
-
-
-@dataclass(frozen=True, slots=True)
-class Student:
-    """A checkpoint that reads its teacher's arrays (`checkpoint.Checkpoint`).
+    Args:
+        teacher: Its sizes.
+        decoder_layers: How many, as far apart as they can be. None: 2, or as many as `layers` names.
+        layers: The decoder's layers by number, negative ones from the end.
+        encoder_layers: How many, by the same rule. None: all.
+        n_audio_ctx: Encoder positions, whole seconds of 50. None: the teacher's.
 
     Raises:
-        OptionError: the plan asks for more than the teacher has.
+        OptionError: the teacher has no such layers or positions, or two arguments contradict each other.
     """
+    if layers is None:
+        count = 2 if decoder_layers is None else decoder_layers
+        decoder = _named("decoder_layers", teacher.decoder_layers, count)
+    else:
+        decoder = chosen_layers(teacher.decoder_layers, layers)
+        if decoder_layers not in (None, len(decoder)):
+            raise OptionError(
+                f"decoder_layers {decoder_layers} and {len(decoder)} layers by number; give one of them"
+            )
+    every = teacher.encoder_layers
+    encoder = _named("encoder_layers", every, every if encoder_layers is None else encoder_layers)
+    positions = teacher.n_audio_ctx if n_audio_ctx is None else n_audio_ctx
+    if not 1 <= positions <= teacher.n_audio_ctx:
+        raise OptionError(
+            f"audio_ctx is {positions}; the teacher has positions for {teacher.n_audio_ctx}, and a "
+            "student can have fewer, not more"
+        )
+    if n_audio_ctx is not None and positions % POSITIONS_PER_S:
+        raise OptionError(
+            f"audio_ctx is {positions}; give whole seconds, multiples of {POSITIONS_PER_S}"
+        )
+    return StudentPlan(decoder=decoder, encoder=encoder, n_audio_ctx=positions)
+
+
+def _named(option: str, n_layers: int, count: int) -> tuple[int, ...]:
+    try:
+        return spaced_layers(n_layers, count)
+    except OptionError:
+        raise OptionError(f"{option} is {count}; the teacher has 1 to {n_layers}") from None
+
+
+def mapped_heads(heads: Heads | None, kept: Sequence[int]) -> Heads | None:
+    """The teacher's alignment heads under the student's layer numbers; None where none is kept.
+
+    Args:
+        heads: (decoder layer, head) pairs of the teacher.
+        kept: The layers that the student keeps, in order.
+    """
+    place = {layer: at for at, layer in enumerate(kept)}
+    found = tuple((place[layer], head) for layer, head in heads or () if layer in place)
+    return found or None
+
+
+def told_generation(generation: Generation, tokenizer: Tokenizer) -> Generation:
+    """The same, with the ids that are never to be written where the checkpoint does not list them.
+
+    OpenAI's `.pt` lists none. transformers bars only what is listed; the lists are those that
+    OpenAI's own decoding computes.
+    """
+    t = tokenizer
+    steering = {t.sot, t.translate, t.transcribe, t.sot_lm, t.sot_prev, t.no_speech}
+    never, first = generation.suppress_tokens, generation.begin_suppress_tokens
+    return replace(
+        generation,
+        suppress_tokens=tuple(sorted({*t.non_speech_tokens, *steering}))
+        if never is None
+        else never,
+        begin_suppress_tokens=t.blank if first is None else first,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student:
+    """A checkpoint (`arrays.Checkpoint`) that reads its arrays from its teacher's."""
 
     teacher: Checkpoint
-    plan: Plan
-    geometry: Geometry = field(init=False)
-    generation: Generation = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "geometry", self.plan.geometry(self.teacher.geometry))
-        object.__setattr__(self, "generation", self.plan.generation(self.teacher.generation))
+    plan: StudentPlan
+    generation: Generation
+    tokenizer_file: Path | None
+    layout: str = "memory"
 
     @property
     def path(self) -> Path:
-        """The teacher's."""
+        """The teacher's: faults of arrays are in there."""
         return self.teacher.path
 
-    @property
-    def layout(self) -> str:
-        """Where the arrays lie is the teacher's business."""
-        return self.teacher.layout
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The student's sizes."""
+        return self.plan.geometry(self.teacher.geometry)
 
-    @property
-    def tokenizer_file(self) -> Path | None:
-        """The teacher's."""
-        return self.teacher.tokenizer_file
+    @cached_property
+    def sources(self) -> Mapping[str, str]:
+        """The student's array name -> the teacher's."""
+        kept = {"encoder": self.plan.encoder, "decoder": self.plan.decoder}
+        return {name: _in_teacher(name, kept) for name in expected_shapes(self.geometry)}
 
     def names(self) -> tuple[str, ...]:
         """All array names, sorted."""
-        return tuple(sorted(expected_shapes(self.geometry)))
+        return tuple(sorted(self.sources))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of one array."""
-        return expected_shapes(self.geometry)[name]
+        rows, *rest = self.teacher.shape(self._source(name))
+        return (self.plan.n_audio_ctx if name == _AUDIO_POSITIONS else rows, *rest)
 
     def read(self, name: str) -> np.ndarray:
-        """One array, as the teacher stores it; positions behind the window's end are left out."""
-        array = self.teacher.read(self._teachers(name))
-        return array[: self.shape(name)[0]] if name.endswith("embed_positions.weight") else array
+        """One array, as the teacher's file gives it."""
+        array = self.teacher.read(self._source(name))
+        return array[: self.plan.n_audio_ctx] if name == _AUDIO_POSITIONS else array
 
     def read_int8(self, name: str) -> Int8Matrix | None:
-        """The stored 8-bit form of a matrix, where the teacher has one."""
-        return self.teacher.read_int8(self._teachers(name))
+        """The teacher's 8-bit form of a matrix, where there is one."""
+        return None if name == _AUDIO_POSITIONS else self.teacher.read_int8(self._source(name))
 
-    def _teachers(self, name: str) -> str:
-        """The teacher's name of an array."""
-        for side, kept in (
-            (_ENCODER, self.plan.encoder_layers),
-            (_DECODER, self.plan.decoder_layers),
-        ):
-            start = f"{side}layers."
-            if name.startswith(start):
-                number, _, rest = name.removeprefix(start).partition(".")
-                return f"{start}{kept[int(number)]}.{rest}"
-        return name
+    def _source(self, name: str) -> str:
+        if name not in self.sources:
+            raise CheckpointError(f"{self.path}: its student has no array {name!r}")
+        return self.sources[name]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """Numbers in a model, by part; what is tied counts once."""
+def make_student(
+    teacher: Checkpoint,
+    plan: StudentPlan,
+    *,
+    tokenizer_file: Path,
+    alignment_heads: Heads | None = None,
+) -> Student:
+    """A student of a teacher; arrays are read when asked for.
 
-    encoder: int
-    decoder: int  # without its tables
-    tables: int  # embeddings of tokens and of the decoder's positions
+    Args:
+        teacher: Any open checkpoint, another student too.
+        plan: What it keeps.
+        tokenizer_file: The teacher's tokenizer.json.
+        alignment_heads: Of the student, measured; None maps the teacher's.
 
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.encoder + self.decoder + self.tables
+    Raises:
+        TokenizerError: the tokenizer is missing, damaged, or another model's.
+    """
+    generation = told_generation(
+        teacher.generation, Tokenizer.from_file(tokenizer_file, teacher.geometry)
+    )
+    heads = alignment_heads or mapped_heads(teacher.generation.alignment_heads, plan.decoder)
+    return Student(
+        teacher=teacher,
+        plan=plan,
+        generation=replace(generation, alignment_heads=heads),
+        tokenizer_file=tokenizer_file,
+    )
 
 
-def sizes_of(geometry: Geometry) -> Sizes:
-    """How many numbers a model has."""
-    counts = {name: prod(shape) for name, shape in expected_shapes(geometry).items()}
-    tables = sum(count for name, count in counts.items() if name.startswith(_TABLES))
-    encoder = sum(count for name, count in counts.items() if name.startswith(_ENCODER))
-    return Sizes(encoder=encoder, tables=tables, decoder=sum(counts.values()) - encoder - tables)
+def _in_teacher(name: str, kept: Mapping[str, Sequence[int]]) -> str:
+    parts = name.split(".")  # model.decoder.layers.1.fc1.weight
+    if parts[2] == "layers":
+        parts[3] = str(kept[parts[1]][int(parts[3])])
+    return ".".join(parts)
+
+
+def count_parameters(geometry: Geometry) -> dict[str, int]:
+    """How many numbers a model has: "encoder", "decoder", "embeddings" (of tokens), "total".
+
+    By geometry alone. The output layer is the token embedding, and is counted once.
+    """
+    counts = dict.fromkeys(("encoder", "decoder", "embeddings"), 0)
+    for name, shape in expected_shapes(geometry).items():
+        part = "embeddings" if name == _EMBEDDING else name.split(".")[1]
+        counts[part] += prod(shape)
+    return {**counts, "total": sum(counts.values())}
 
 
 def loses_timestamps_in_whisper_cpp(geometry: Geometry) -> bool:
-    """Whether whisper.cpp takes a model for a first Distil-Whisper, and never asks it for timestamps."""
-    return geometry.decoder_layers == 2 and geometry.vocab_size != _LARGE_V3_VOCABULARY
+    """Whether whisper.cpp takes a model for a first Distil-Whisper, and then never gives timestamps."""
+    return geometry.decoder_layers == 2 and geometry.vocab_size != _WHISPER_CPP_SPARED

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tercet.dataset.sound_columns import sound_column
 from tercet.errors import DataError
 
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 IN_FOLDER = ("manifest.jsonl", "manifest.csv", "manifest.parquet")
-_AUDIO = frozenset(
+AUDIO_SUFFIXES = frozenset(
     {".aac", ".aiff", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".webm", ".wma"}
 )
 
@@ -37,7 +38,7 @@ def written_rows(path: Path) -> Iterator[Written]:
         raise DataError(f"{path}: no such manifest; check the path")
     if kind is None:
         raise DataError(
-            f"{path}: is no manifest; give {', '.join(SUFFIXES)}, AudioSet's .json, or a folder"
+            f"{path}: is no manifest; give {', '.join(SUFFIXES)}, AudioSet's .json, .tar, or a folder"
         )
     try:
         if kind == "parquet":
@@ -59,7 +60,7 @@ def written_rows(path: Path) -> Iterator[Written]:
 def folder_rows(folder: Path) -> Iterator[Written]:
     """Every recording in a folder and below, by name; `a.txt` beside `a.wav` is its text."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _AUDIO and path.is_file():
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
             values: dict[str, Any] = {"audio": str(path.relative_to(folder))}
             beside = path.with_suffix(".txt")
             if beside.is_file():
@@ -106,7 +107,13 @@ def _parquet(path: Path) -> Iterator[Written]:
         raise FileNotFoundError(path)
     try:
         number = 0
-        for batch in parquet.ParquetFile(path).iter_batches():
+        file = parquet.ParquetFile(path)
+        if sound_column(file.schema_arrow, path) is not None:
+            raise DataError(
+                f"{path}: its recordings are inside it, without paths; tercet label writes them as files, "
+                "with a manifest (source.jsonl)"
+            )
+        for batch in file.iter_batches():
             for values in batch.to_pylist():
                 number += 1
                 yield Written(f"row {number}", values)

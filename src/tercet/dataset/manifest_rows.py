@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from tercet.audio.archives import is_recording
+
 # What files call a field -> the field. Anything else goes to `Row.extra`.
 NAMES = {
     "audio": "audio",
@@ -30,16 +32,22 @@ NAMES = {
     "sentence": "text",
     "transcript": "text",
     "transcription": "text",
+    "normalized_text": "text",
+    "raw_text": "text",
     "labels": "labels",
     "label": "labels",
     "events": "events",
     "speaker": "speaker",
     "speaker_id": "speaker",
+    "client_id": "speaker",
     "language": "language",
     "lang": "language",
     "split": "split",
 }
 _SEPARATORS = (";", "|")  # between the labels in one cell; a comma is part of AudioSet's names
+
+# Facts of the recording that a sample was cut from, not of the sample.
+_OF_THE_WHOLE = frozenset({"audio", "start_s", "end_s"})
 
 Event = tuple[float, float, str]
 
@@ -67,7 +75,7 @@ class Known:
     root: Path  # relative paths start here
     labels: Collection[str] | None = None  # those that may occur; None: any
     names: Mapping[str, str] = field(default_factory=dict)  # an identifier ("/m/09x0r") -> its name
-    has_audio: Callable[[Path], bool] = Path.is_file
+    has_audio: Callable[[Path], bool] = is_recording
 
 
 def build_row(told: Mapping[str, Any], known: Known) -> tuple[Row | None, list[str]]:
@@ -104,6 +112,20 @@ def build_row(told: Mapping[str, Any], known: Known) -> tuple[Row | None, list[s
         **texts,
     )
     return row, []
+
+
+def beside_sound(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a data set says beside a recording that it holds itself, as a manifest's values.
+
+    Which part of another recording it was, and numbers in place of labels, become extra columns.
+    """
+    found = {}
+    for name, value in facts.items():
+        target = NAMES.get(name)
+        is_number = target == "labels" and isinstance(value, int | float)
+        is_apart = target in _OF_THE_WHOLE or is_number or name == "source"
+        found[f"original_{name}" if is_apart else name] = value
+    return found
 
 
 _TEXTS = ("text", "speaker", "language", "split")

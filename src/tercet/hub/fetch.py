@@ -118,7 +118,7 @@ def fetch_file(
 @contextmanager
 def _one_line(about: str, way: str, repository: str, revision: str | None) -> Iterator[None]:
     try:
-        with _quiet_library():
+        with quiet_library():
             yield
     except ModelNotFoundError:
         raise
@@ -132,7 +132,7 @@ def _one_line(about: str, way: str, repository: str, revision: str | None) -> It
 
 
 @contextmanager
-def _quiet_library() -> Iterator[None]:
+def quiet_library() -> Iterator[None]:
     """huggingface_hub draws and logs nothing inside; afterwards it is as it was."""
     from huggingface_hub.utils import logging as library_logging
     from huggingface_hub.utils.tqdm import (

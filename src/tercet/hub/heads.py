@@ -20,12 +20,12 @@ from tercet.catalog import KnownHead, closest_head_names, is_non_commercial, kno
 from tercet.errors import LicenceWarning, ModelNotFoundError
 from tercet.hub.caches import snapshot_folder, whisper_cache
 from tercet.hub.find import is_offline
+from tercet.hub.layout import HEAD_FILES
 from tercet.hub.transfer import Progress, matches
 
 if TYPE_CHECKING:
     from tercet.checkpoint.heads import Head
 
-FILES = {"tags": "tags.safetensors", "tokens": "tokens.safetensors"}  # beside a model's weights
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".model", ".ckpt", ".bin")
 _ON_HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*):(\w[\w.+ -]*(?:/\w[\w.+ -]*)*)")
 _WAYS = "give a file's path, or owner/name:file on the hub"
@@ -128,7 +128,7 @@ def heads_beside(model_folder: Path) -> dict[str, Path]:
     """The heads that came with a model: {"tags": file, "tokens": file}, or those of them that are there."""
     return {
         reading: model_folder / file
-        for reading, file in FILES.items()
+        for reading, file in HEAD_FILES.items()
         if (model_folder / file).is_file()
     }
 

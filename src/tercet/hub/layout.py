@@ -12,6 +12,10 @@ from typing import Any
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
+HEAD_FILES = {
+    "tags": "tags.safetensors",
+    "tokens": "tokens.safetensors",
+}  # beside a model's weights
 WEIGHT_FILES = (".pt", ".pth", ".bin", ".safetensors")
 _FORMS = (  # of the weights, best first: one file, or shards with an index
     ("model.safetensors", "model-*-of-*.safetensors"),
@@ -37,8 +41,8 @@ def weight_patterns(names: Collection[str]) -> tuple[str, ...]:
 
 
 def model_files(names: Collection[str]) -> list[str]:
-    """The files of a repository that a model needs: one form of the weights, and what describes it."""
-    wanted = (*weight_patterns(names), *_BESIDE_WEIGHTS)
+    """What of a repository a model needs: one form of the weights, what describes it, and its heads."""
+    wanted = (*weight_patterns(names), *_BESIDE_WEIGHTS, *HEAD_FILES.values())
     # Files in folders are exports to other formats.
     return sorted(
         name

@@ -4,14 +4,14 @@ One thread reads and encodes ahead of the one that decodes. Labels are written i
 so that a recording whose last window is there is there as a whole.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tercet.audio.load import load
-from tercet.dataset.label_table import Finished, finished, settings_in
+from tercet.dataset.label_table import Finished, Label, finished, settings_in
 from tercet.dataset.label_writing import LabelWriter
 from tercet.dataset.manifests import Manifest
 from tercet.errors import AudioError, DataError
@@ -42,9 +42,77 @@ class LabelResult:
     windows: int = 0  # written by this one
     heard_s: float = 0.0
     failures: list[AudioError] = field(default_factory=list)
+    lost: int = 0  # workers that died; what they had in hand was heard by others
 
 
 OnProgress = Callable[[LabelProgress], object]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be labelled, and what is there already."""
+
+    out: Path
+    settings: LabelSettings
+    left: Sequence[Job]  # jobs of which something is not labelled yet
+    known: Mapping[str, Finished]
+    before: Mapping[str, Any] | None  # how the labels that are there were made
+    result: LabelResult
+
+    @classmethod
+    def of(cls, manifest: Manifest, out: Path, settings: LabelSettings) -> "Plan":
+        """Compare a manifest with a folder.
+
+        Raises:
+            DataError: all is labelled, but otherwise.
+        """
+        jobs = jobs_of(
+            manifest.rows,
+            root=manifest.folder,
+            pack_s=settings.pack_s,
+            gap_s=settings.gap_s,
+            length_of=header_length_s,
+        )
+        known = finished(out)
+        left = [job for job in jobs if not (job.id in known and known[job.id].is_whole)]
+        before = settings_in(out)
+        if not left and before is not None:
+            check_settings(out, before, settings.told(encoder="", decoder=""), weights=False)
+        return cls(
+            out, settings, left, known, before, LabelResult(len(jobs), len(jobs) - len(left))
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left."""
+        return not self.left and self.before is not None
+
+    def write(
+        self,
+        groups: Iterable[Sequence[Label]],
+        told: Mapping[str, Any],
+        *,
+        rows_per_shard: int,
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Write labels as they come; each group goes into one shard.
+
+        Raises:
+            DataError: the folder holds labels that were made otherwise than `told`.
+            OutputError: it cannot be written.
+        """
+        if self.before is not None:
+            check_settings(self.out, self.before, told)
+        result = self.result
+        places = {job.id: number for number, job in enumerate(self.left)}
+        with LabelWriter(self.out, told, rows_per_shard=rows_per_shard) as writer:
+            for labels in groups:
+                writer.add(labels)
+                result.windows += len(labels)
+                result.heard_s += sum(each.duration_s for each in labels)
+                if on_progress is not None:
+                    done = places[labels[-1].recording] + labels[-1].is_last
+                    on_progress(LabelProgress(result.earlier + done, result.jobs, result.heard_s))
 
 
 def label(
@@ -78,35 +146,29 @@ def label(
         ModelError: the teacher cannot be opened.
         OutputError: the folder cannot be written.
     """
-    jobs = jobs_of(
-        manifest.rows,
-        root=manifest.path if manifest.path.is_dir() else manifest.path.parent,
-        pack_s=settings.pack_s,
-        gap_s=settings.gap_s,
-        length_of=header_length_s,
-    )
-    known = finished(out)
-    left = [job for job in jobs if not (job.id in known and known[job.id].is_whole)]
-    result = LabelResult(len(jobs), len(jobs) - len(left))
-    before = settings_in(out)
-    if not left and before is not None:
-        check_settings(out, before, settings.told(encoder="", decoder=""), weights=False)
-        return result
+    plan = Plan.of(manifest, out, settings)
+    if plan.is_done:
+        return plan.result
     teacher = open_teacher(settings, threads=threads)
-    if before is not None:
-        check_settings(out, before, teacher.told)
-    places = {job.id: number for number, job in enumerate(left)}
-    heard = hear(teacher, left, settings.gap_s, known, result.failures.append)
-    with LabelWriter(out, teacher.told, rows_per_shard=rows_per_shard) as writer:
-        for group in _groups_ahead(heard, batch_size * _BATCHES_TOGETHER):
-            labels = teacher.write(group, batch_size=batch_size)
-            writer.add(labels)
-            result.windows += len(labels)
-            result.heard_s += sum(each.duration_s for each in labels)
-            if on_progress is not None:
-                done = places[group[-1].window.job.id] + group[-1].window.is_last
-                on_progress(LabelProgress(result.earlier + done, result.jobs, result.heard_s))
-    return result
+    if plan.before is not None:
+        check_settings(out, plan.before, teacher.told)
+    heard = hear(teacher, plan.left, settings.gap_s, plan.known, plan.result.failures.append)
+    labels = written(teacher, heard, batch_size)
+    plan.write(labels, teacher.told, rows_per_shard=rows_per_shard, on_progress=on_progress)
+    return plan.result
+
+
+def written(
+    teacher: LabelTeacher, heard: Iterator[HeardWindow], batch_size: int
+) -> Iterator[list[Label]]:
+    """The labels of windows in groups of `group_size`, in order; another thread hears the next ones."""
+    for group in _groups_ahead(heard, group_size(batch_size)):
+        yield teacher.write(group, batch_size=batch_size)
+
+
+def group_size(batch_size: int) -> int:
+    """How many labels are written at once: it decides where shards end."""
+    return batch_size * _BATCHES_TOGETHER
 
 
 def hear(

@@ -1,11 +1,11 @@
-"""`tercet distill init` in this process, on small random models in the hub's layout."""
+"""`tercet distill init` in this process, on small random models."""
 
 import json
 
 import numpy as np
 import pytest
 
-from tercet.checkpoint import Geometry, open_checkpoint, save_hugging_face
+from tercet.checkpoint import Generation, Geometry, open_checkpoint, save_hugging_face
 from tercet.cli.main import main
 
 GEOMETRY = Geometry(
@@ -13,23 +13,26 @@ GEOMETRY = Geometry(
     width=64,
     encoder_layers=3,
     encoder_heads=2,
-    decoder_layers=4,
+    decoder_layers=6,
     decoder_heads=2,
     vocab_size=51865,
 )
+WHISPER_CPP = "note: whisper.cpp never gives timestamps with two decoder layers"
 
 
 @pytest.fixture(scope="module")
 def teacher(random_checkpoint, byte_tokenizer_file, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("teachers") / "teacher"
-    checkpoint = random_checkpoint(GEOMETRY)
-    save_hugging_face(checkpoint, folder, tokenizer_file=byte_tokenizer_file(GEOMETRY.vocab_size))
+    folder = tmp_path_factory.mktemp("teachers") / "tuned"
+    made = random_checkpoint(GEOMETRY)
+    made.generation = Generation(alignment_heads=((3, 0), (5, 1)))
+    tokenizer = byte_tokenizer_file(GEOMETRY.vocab_size)
+    save_hugging_face(made, folder, tokenizer_file=tokenizer)
     return folder
 
 
 @pytest.fixture
 def init(teacher, tmp_path, capsys, monkeypatch):
-    """`init("--force")`: (exit code, stdout, stderr) of a run into `student`."""
+    """`init("--json")`: (exit code, stdout, stderr) of a run from the teacher into `student`."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     def run(*words, teacher=teacher, folder=tmp_path / "student"):
@@ -40,176 +43,131 @@ def init(teacher, tmp_path, capsys, monkeypatch):
     return run
 
 
-def layers_of(folder, teacher, side="decoder"):
-    """Which of the teacher's layers a student's are."""
-    ours, theirs = open_checkpoint(folder), open_checkpoint(teacher)
-    name = f"model.{side}.layers.{{}}.fc1.bias"
-    counts = [getattr(each.geometry, f"{side}_layers") for each in (ours, theirs)]
-    found = []
-    for number in range(counts[0]):
-        bias = ours.read(name.format(number)).astype(np.float32)
-        (match,) = [
-            layer
-            for layer in range(counts[1])
-            if np.allclose(bias, theirs.read(name.format(layer)), atol=1e-3)
-        ]
-        found.append(match)
-    return found
+def layer_of(folder, index):
+    return open_checkpoint(folder).read(f"model.decoder.layers.{index}.fc1.weight")
 
 
-def test_two_layers_are_kept_and_the_report_says_so(init, teacher, tmp_path):
+def assert_layers(student, teacher, expected):
+    assert len(expected) == open_checkpoint(student).geometry.decoder_layers
+    for ours, theirs in enumerate(expected):
+        np.testing.assert_array_equal(layer_of(teacher, theirs), layer_of(student, ours))
+
+
+def test_two_layers_and_everything_else_are_taken_and_reported(init, teacher, tmp_path):
     code, out, err = init()
-    student = tmp_path / "student"
-    assert (0, [0, 3]) == (code, layers_of(student, teacher))
-    assert out.startswith(f"{student}: decoder layers 0, 3 of {teacher}, ")
-    assert 5 == sum(line.startswith("|") for line in out.splitlines()) - 1
-    assert "whisper.cpp gives no timestamps for two decoder layers" in err
-    names = {path.name for path in student.iterdir()}
-    assert {
-        "config.json",
-        "generation_config.json",
-        "tokenizer.json",
-        "preprocessor_config.json",
-    } < names
-    assert np.float16 == open_checkpoint(student).read("model.encoder.conv1.bias").dtype
+    assert 0 == code
+    assert_layers(tmp_path / "student", teacher, [0, 5])
+    assert "Of tuned: decoder layers 0, 5 of 6, encoder layers 0 to 2 of 3." in out
+    assert "| encoder |" in out
+    assert "| 100.0 % |" in out
+    assert "Alignment heads: 1 of the teacher's 2, under their new numbers." in out
+    assert ((1, 1),) == open_checkpoint(tmp_path / "student").generation.alignment_heads
+    assert [True] == [line.startswith(WHISPER_CPP) for line in err.splitlines()]
 
 
 @pytest.mark.option("--decoder_layers")
-@pytest.mark.parametrize("flag", ["--decoder_layers", "--decoder-layers"])
-def test_decoder_layers_is_how_many_are_kept(init, teacher, tmp_path, flag):
-    code, _, err = init(flag, 3)
-    assert (0, "", [0, 1, 3]) == (code, err, layers_of(tmp_path / "student", teacher))
+@pytest.mark.parametrize("words", [["--decoder_layers", "3"], ["--decoder-layers=3"]])
+def test_decoder_layers_says_how_many(init, teacher, tmp_path, words):
+    assert (0, "") == init(*words)[::2]
+    assert_layers(tmp_path / "student", teacher, [0, 2, 5])
 
 
 @pytest.mark.option("--layers")
-def test_layers_names_them(init, teacher, tmp_path):
-    assert 0 == init("--layers", "-3,-1")[0]
-    assert [1, 3] == layers_of(tmp_path / "student", teacher)
+def test_layers_says_which_and_counts_negative_ones_from_the_end(init, teacher, tmp_path):
+    assert 0 == init("--layers", "-5,3,-1")[0]
+    assert_layers(tmp_path / "student", teacher, [1, 3, 5])
 
 
 @pytest.mark.option("--encoder_layers")
-def test_encoder_layers_is_how_many_are_kept(init, teacher, tmp_path):
-    assert 0 == init("--encoder_layers", 2)[0]
-    assert [0, 2] == layers_of(tmp_path / "student", teacher, "encoder")
+def test_encoder_layers_takes_fewer(init, teacher, tmp_path):
+    assert 0 == init("--encoder_layers", "2")[0]
+    assert 2 == open_checkpoint(tmp_path / "student").geometry.encoder_layers
 
 
-@pytest.mark.option("--window_s")
-def test_window_s_shortens_the_positions_and_warns(init, tmp_path):
-    code, _, err = init("--window_s", 10)
-    settings = json.loads((tmp_path / "student" / "config.json").read_text())
-    assert (0, 500) == (code, settings["max_source_positions"])
-    assert "cannot use a student that hears 10 s" in err
-    reader = json.loads((tmp_path / "student" / "preprocessor_config.json").read_text())
-    assert (10, 1000) == (reader["chunk_length"], reader["nb_max_frames"])
+@pytest.mark.option("--audio_ctx")
+def test_audio_ctx_takes_fewer_positions_and_says_who_can_use_them(init, tmp_path):
+    code, _, err = init("--audio_ctx", "500", "--decoder_layers", "3")
+    assert 0 == code
+    assert 500 == open_checkpoint(tmp_path / "student").geometry.n_audio_ctx
+    assert "tercet listen hears windows of 30 s, and this student 10 s" in err
 
 
 @pytest.mark.option("--compute_type")
 def test_compute_type_says_how_numbers_are_stored(init, tmp_path):
-    assert 0 == init("--compute_type", "float32")[0]
-    assert (
-        np.float32 == open_checkpoint(tmp_path / "student").read("model.encoder.conv1.bias").dtype
-    )
-
-
-@pytest.mark.option("--json")
-def test_json_is_one_object(init):
-    code, out, _ = init("--json")
-    told = json.loads(out)
-    assert (0, [0, 3], [0, 1, 2], 30) == (
-        code,
-        told["decoder_layers"],
-        told["encoder_layers"],
-        told["window_s"],
-    )
-    whole = told["parameters"]["total"]
-    assert pytest.approx(whole["student"] / whole["teacher"]) == told["share"]
-    assert (
-        sum(told["parameters"][name]["student"] for name in ("encoder", "decoder", "tables"))
-        == (whole["student"])
-    )
+    assert "float32, " in init()[1]
+    assert "float16, " in init("--compute_type", "float16", "--force")[1]
+    assert np.float16 == layer_of(tmp_path / "student", 0).dtype
 
 
 @pytest.mark.option("--force")
-def test_force_replaces_a_student(init, teacher, tmp_path):
+def test_force_replaces_a_student_and_nothing_else(init, tmp_path):
     assert 0 == init()[0]
-    code, out, err = init("--layers", "0,1")
+    code, out, err = init("--layers", "0,1,2")
     assert (1, "") == (code, out)
-    assert f"{tmp_path / 'student'}: holds a model; --force replaces it" in err
-    assert [0, 3] == layers_of(tmp_path / "student", teacher)
-    assert 0 == init("--layers", "0,1", "--force")[0]
-    assert [0, 1] == layers_of(tmp_path / "student", teacher)
+    assert "student: holds a model; --force replaces it" in err
+    assert 2 == open_checkpoint(tmp_path / "student").geometry.decoder_layers
+    assert 0 == init("--layers", "0,1,2", "--force")[0]
+    assert 3 == open_checkpoint(tmp_path / "student").geometry.decoder_layers
+    (tmp_path / "student" / "thesis.txt").write_text("mine")
+    assert "holds thesis.txt, which would be lost" in init("--force")[2]
 
 
-@pytest.mark.option("--revision")
-def test_revision_is_of_the_teachers_repository(init, teacher, monkeypatch):
-    asked = []
-
-    def found(name, *, revision):
-        asked.append((name, revision))
-        return teacher
-
-    monkeypatch.setattr("tercet.hub.find_model", found)
-    assert 0 == init("--revision", "v2", teacher="owner/name")[0]
-    assert [("owner/name", "v2")] == asked
+@pytest.mark.option("--json")
+def test_json_gives_the_report_to_machines(init):
+    report = json.loads(init("--json")[1])
+    assert ([0, 5], [[1, 1]], "float32") == (
+        report["decoder_layers"],
+        report["alignment_heads"],
+        report["compute_type"],
+    )
+    assert {"encoder", "decoder", "embeddings", "total"} == set(report["parameters"]["student"])
 
 
-def test_a_student_has_students(init, teacher, tmp_path):
-    assert 0 == init("--layers", "0,2,3")[0]
-    assert 0 == init(teacher=tmp_path / "student", folder=tmp_path / "second")[0]
-    assert [0, 3] == layers_of(tmp_path / "second", teacher)
+@pytest.mark.option("--quiet")
+def test_quiet_says_nothing(init):
+    assert (0, "", "") == init("--quiet")
+
+
+def test_a_student_is_a_teacher_too(init, teacher, tmp_path):
+    assert 0 == init("--layers", "0,2,5")[0]
+    assert 0 == init("--layers", "1,2", teacher=tmp_path / "student", folder=tmp_path / "next")[0]
+    assert_layers(tmp_path / "next", teacher, [2, 5])
+
+
+def test_a_teacher_in_8_bits_makes_a_student_and_is_told(init, teacher, tmp_path):
+    assert 0 == main(["convert", str(teacher), str(tmp_path / "small"), "--quiet"])
+    code, _, err = init("--decoder_layers", "3", teacher=tmp_path / "small")
+    assert 0 == code
+    assert "is in 8 bits, and so rounded; a float16 copy makes a better student" in err
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "said"),
     [
-        (
-            ["--decoder_layers", "5"],
-            "5 layers are asked for; the teacher's decoder has 4, give 1 to 4",
-        ),
-        (
-            ["--encoder_layers", "0"],
-            "0 layers are asked for; the teacher's encoder has 3, give 1 to 3",
-        ),
-        (["--layers", "0,4"], "there is no layer 4; give numbers from -4 to 3"),
-        (["--layers", "0;1"], "--layers is '0;1'; give whole numbers with commas"),
-        (["--layers", "0,1,2", "--decoder_layers", "2"], "--layers names 3; leave one out"),
-        (["--window_s", "31"], "windows of 31 s are asked for; the teacher hears 1 to 30 s"),
-        (["--compute_type", "int8"], "--compute_type is 'int8'; give float16 or float32"),
+        (["--decoder_layers", "7"], "decoder_layers is 7; the teacher has 1 to 6"),
+        (["--encoder_layers", "0"], "encoder_layers is 0; the teacher has 1 to 3"),
+        (["--audio_ctx", "1600"], "audio_ctx is 1600; the teacher has positions for 1500"),
+        (["--layers", "0,9"], "there is no layer 9"),
+        (["--layers", "0;1"], "--layers is '0;1'; give numbers"),
+        (["--layers", "0,1", "--decoder_layers", "3"], "give one of them"),
+        (["--compute_type", "int4"], "a student has float32, float16"),
+        (["--no-such-option"], "--no_such_option"),
     ],
 )
-def test_wrong_words_are_one_line_and_nothing_is_written(init, tmp_path, words, told):
+def test_what_cannot_be_meant_is_one_line_and_exit_code_2(init, tmp_path, words, said):
     code, out, err = init(*words)
     assert (2, "", 1) == (code, out, len(err.splitlines()))
-    assert told in err
-    assert not (tmp_path / "student").exists()
-
-
-def test_an_unknown_teacher_is_one_line(init, tmp_path):
-    code, out, err = init(teacher="no-such-model")
-    assert (2, "", 1) == (code, out, len(err.splitlines()))
-    assert "no-such-model" in err
-    assert not (tmp_path / "student").exists()
-
-
-def test_a_folder_with_something_else_in_it_stays(init, tmp_path):
-    (tmp_path / "student").mkdir()
-    (tmp_path / "student" / "thesis.txt").write_text("mine")
-    code, _, err = init("--force")
-    assert (1, 1) == (code, len(err.splitlines()))
-    assert "holds thesis.txt, which would be lost" in err
-    assert "mine" == (tmp_path / "student" / "thesis.txt").read_text()
-
-
-def test_ctrl_c_leaves_nothing(init, tmp_path, monkeypatch, capsys):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("tercet.convert.conversion.write_safetensors", interrupted)
-    assert 130 == main(["distill", "init", "base", str(tmp_path / "student")])
-    assert "stopped; nothing was written" in capsys.readouterr().err
+    assert said in err
     assert [] == list(tmp_path.iterdir())
 
 
-def test_without_words_it_helps(capsys):
+def test_an_unknown_teacher_is_one_line_and_exit_code_2(init, tmp_path):
+    code, _, err = init(teacher="no-such-model")
+    assert (2, 1) == (code, len(err.splitlines()))
+    assert "no-such-model" in err
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_without_words_there_is_help(capsys):
     assert 0 == main(["distill"])
     assert "init" in capsys.readouterr().out

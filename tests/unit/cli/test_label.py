@@ -1,7 +1,9 @@
 """`tercet label` in this process: every option changes what the job or the filter is told."""
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,12 @@ import numpy as np
 import pytest
 
 from tercet.cli.main import main
+from tercet.dataset import hub_sets
 from tercet.dataset.label_table import Label, Span
 from tercet.dataset.label_writing import LabelWriter
 from tercet.dataset.verdicts import read_verdicts
-from tercet.errors import UndecodableAudioError
-from tercet.labelling import filter_report, running
+from tercet.errors import DataError, UndecodableAudioError
+from tercet.labelling import filter_report, many_machines, running
 from tercet.labelling.running import LabelProgress, LabelResult
 
 Run = Callable[..., int]
@@ -139,6 +142,113 @@ def test_run_time(run: Run, job: Job, name: str, capsys: pytest.CaptureFixture[s
         f"tercet label: --{name} 0: give 1 or more\n"
         == capsys.readouterr().err.splitlines(True)[-1]
     )
+
+
+@pytest.mark.option("--split")
+def test_rows_of_one_split(
+    job: Job, tmp_path: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"path": "a.wav", "split": name, "fold": name} for name in ("train", "dev")]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert 0 == main(["label", str(manifest), str(tmp_path / "out"), "--split", "dev"])
+    assert [{"fold": "dev"}] == [dict(row.extra) for row in job.told["manifest"]]
+    assert 1 == main(["label", str(manifest), str(tmp_path / "out"), "--split", "test"])
+    assert "split 'test' is empty (there are dev, train)" in capsys.readouterr().err
+
+
+@pytest.mark.option("--text_column")
+def test_the_column_of_references(job: Job, tmp_path: Path, manifest: Path) -> None:
+    manifest.write_text(json.dumps({"path": "a.wav", "text": "raw", "said": "hello"}) + "\n")
+    for more, text in ((), "raw"), (("--text_column", "said"), "hello"):
+        assert 0 == main(["label", str(manifest), str(tmp_path / text), *more])
+        assert [text] == [row.text for row in job.told["manifest"]]
+
+
+def test_recordings_inside_tables_are_written_beside_the_labels(
+    job: Job, tmp_path: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    content = (tmp_path / "a.wav").read_bytes()
+    rows = [{"audio": {"bytes": content, "path": "a.wav"}, "said": "hello"}]
+    for split in ("train", "test"):
+        path = tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    words = ["label", str(tmp_path / "set"), str(tmp_path / "out"), "--text_column", "said"]
+    assert 1 == main(words)
+    assert "has several splits (test, train); choose one: --split test" in capsys.readouterr().err
+    assert 0 == main([*words, "--split", "train"])
+    [row] = job.told["manifest"]
+    assert ("hello", content) == (row.text, row.audio.read_bytes())
+    assert tmp_path / "out" == job.told["manifest"].folder == row.audio.parents[2]
+    assert 2 == main([*words, "--split", "train", "--root", str(tmp_path)])
+    assert "--root is for paths; " in capsys.readouterr().err
+
+
+def test_names_of_the_hub_are_no_paths(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def refuse(source: str, split: str | None) -> None:
+        asked.append((source, split))
+        raise DataError(f"{source}: the hub cannot be reached")
+
+    monkeypatch.setattr(hub_sets, "hub_set", refuse)
+    assert 1 == main(["label", "hf://o/n:c", str(tmp_path / "out"), "--split", "train"])
+    assert [("hf://o/n:c", "train")] == asked
+
+
+@pytest.mark.option("--ray")
+@pytest.mark.option("--workers")
+@pytest.mark.parametrize(
+    ("words", "address", "workers"),
+    [
+        (("--ray",), None, None),
+        (("--ray", "--workers", "3"), None, 3),
+        (("--ray", "auto"), "auto", None),
+        (("--ray", "head:6379"), "head:6379", None),
+        (("--ray=ray://head:10001",), "ray://head:10001", None),
+    ],
+)
+def test_on_many_machines(
+    run: Run,
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    address: str | None,
+    workers: int | None,
+) -> None:
+    def lose_one(*arguments: Any, **told: Any) -> LabelResult:
+        sys.stdout.write(
+            "(raylet) A worker died or was killed\n"
+        )  # as Ray does, where the table goes
+        return replace(job(*arguments, **told), lost=1)
+
+    monkeypatch.setattr(many_machines, "label_on_many_machines", lose_one)
+    assert 0 == run(*words)
+    assert (address, workers) == (job.told["address"], job.told["workers"])
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Kept 1 of 1 windows")
+    assert "note: 1 workers were lost; what they had in hand was heard by others" in printed.err
+
+
+def test_ray_may_stand_before_the_manifest(
+    job: Job, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_machines, "label_on_many_machines", job)
+    assert 0 == main(["label", "--ray", str(manifest), str(tmp_path / "out")])
+    assert None is job.told["address"]
+
+
+def test_workers_are_rays(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == run("--workers", "2")
+    assert "tercet label: --workers is for --ray; give that, too\n" == capsys.readouterr().err
+    assert 2 == run("--ray", "--workers", "0")
+    assert "--workers 0: give 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.option("--most_wer")

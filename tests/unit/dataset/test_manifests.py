@@ -281,3 +281,15 @@ def test_the_shared_recordings_are_read(data_dir: Path) -> None:
         for folder in (data_dir / "sounds/esc10", data_dir / "speech_en/librispeech")
     }
     assert {"esc10": 320, "librispeech": 2960} == counts
+
+
+def test_the_column_of_texts_can_be_named(folder: Path) -> None:
+    rows = [{"path": "a.wav", "text": "raw", "said": "hello"}, {"path": "a.wav", "text": "x"}]
+    (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_manifest(folder / "m.jsonl", text_column="said").rows
+    assert ["hello", None] == [row.text for row in found]
+    assert {"original_text": "raw"} == dict(found[0].extra)
+    with pytest.raises(
+        DataError, match=r"no row has a column 'sung' \(there are path, text, said\)"
+    ):
+        read_manifest(folder / "m.jsonl", text_column="sung")

@@ -1,11 +1,13 @@
 """The sound of jobs: what lies where in a pack, and what is left of a recording."""
 
+import tarfile
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tercet.audio.load import load
 from tercet.audio.vad import VadOptions
 from tercet.dataset.manifests import Row
 from tercet.errors import AudioError
@@ -132,3 +134,16 @@ def test_a_pack_that_is_longer_than_its_manifest_says_is_cut(tmp_path: Path) -> 
     span = windows[1].spans[0]
     assert pytest.approx(46.0) == span.start_s + span.duration_s
     assert 0.0 == span.at_s
+
+
+def test_a_recording_in_an_archive_is_named_so_that_it_is_heard_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open("s.tar", "w") as tar:
+        tar.add(write(tmp_path / "a.wav", [(0.25, 1.0)]), "a.wav")
+    [[window], failures] = heard(pack_of(Row(audio=Path("s.tar::a.wav"))))
+    assert not failures
+    [span] = window.spans
+    assert f"{tmp_path}/s.tar::a.wav" == span.path
+    assert np.array_equal(window.window.samples, load(span.path).read())
