@@ -102,7 +102,7 @@ def begin(
 def _parallel(
     instruments: Instruments,
     settings: ListenSettings,
-    passes: Sequence[EncoderPass],
+    passes: tuple[EncoderPass, ...],
     wanted: Wanted,
 ) -> ParallelListener:
     """The loop over windows, with a gate where text is wanted and something can hear speech."""
