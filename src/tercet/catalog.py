@@ -21,6 +21,7 @@ class KnownModel:
     parameters_m: int  # millions
     download_mb: int  # megabytes of the one form of the weights that is fetched
     languages: int  # 1 means English only
+    chunk_length_s: float = 30.0  # of `longform="chunked"`, where nobody gives one
     licence: str = "MIT"  # the authors' own; some of the hub's cards say Apache-2.0 instead
     other_copies: tuple[str, ...] = ()  # hub ids of further conversions that people use
 
@@ -61,8 +62,13 @@ def _openai(
     )
 
 
+# Distil-Whisper trained its first models on short clips, those of v3 on packed ones (their cards' advice).
+_DISTILLED_CHUNK_S = {"distil-large-v3": 25.0, "distil-large-v3.5": 25.0}
+
+
 def _distilled(name: str, parameters_m: int, download_mb: int, *others: str) -> KnownModel:
     return KnownModel(
+        chunk_length_s=_DISTILLED_CHUNK_S.get(name, 15.0),
         name=name,
         repository=f"distil-whisper/{name}",
         ctranslate2=f"Systran/faster-{name.replace('distil-', 'distil-whisper-', 1)}",
@@ -105,6 +111,7 @@ CATALOG: dict[str, KnownModel] = {
         _distilled("distil-large-v3", 756, 1513, "distil-whisper/distil-large-v3-ct2"),
         KnownModel(
             name="distil-large-v3.5",
+            chunk_length_s=_DISTILLED_CHUNK_S["distil-large-v3.5"],
             repository="distil-whisper/distil-large-v3.5",
             ctranslate2="distil-whisper/distil-large-v3.5-ct2",
             parameters_m=756,

@@ -14,7 +14,7 @@ from tercet.checkpoint.geometry import Geometry
 from tercet.engine.heads import Heads
 from tercet.engine.protocol import Decoder, Encoder
 from tercet.errors import OptionError, TercetError
-from tercet.longform.beginning import TEXT_OPTIONS, begin, settings_of, split_options
+from tercet.longform.beginning import begin, settings_of, split_options
 from tercet.longform.detokenizing import detokenize
 from tercet.longform.gathering import Heard, Wanted, gather, parts_of, transcripts
 from tercet.longform.instruments import Instruments
@@ -91,7 +91,7 @@ class Model:
     ) -> Any:  # `Hearing`, but for channel="each": a union would trouble every other caller
         """Hear one recording once: text, sound events and speech tokens from one encoder pass.
 
-        Takes the options of `transcribe` and of `tag` (`match` excepted).
+        Takes the options of `transcribe` and of `tag` (whose `match` excepted).
 
         Args:
             audio: As for `transcribe`.
@@ -268,6 +268,9 @@ class Model:
         max_initial_timestamp: float | None = 1.0,
         seed: int = 0,
         longform: str = "parallel",
+        chunk_length_s: float | None = None,
+        stride_length_s: float | Sequence[float] | None = None,
+        match: str | None = None,
         batch_size: int | None = None,
         vad_filter: bool = True,
         vad_parameters: Mapping[str, object] | None = None,
@@ -277,36 +280,34 @@ class Model:
         on_progress: Callable[[Progress], None] | None = None,
         should_cancel: Callable[[], bool] | None = None,
     ) -> Any:  # `Transcript`, but for channel="each": a union would trouble every other caller
-        """Write down what is said in one recording; options as in docs/options.md.
+        """Write down what is said in one recording.
 
-        Args:
-            audio: A path, "-", bytes, a binary file, samples (NumPy, torch) or a data set's dictionary.
+        `audio` is a path, "-", bytes, a binary file, samples (NumPy, torch) or a data set's dictionary.
+
+        Options (at length in docs/options.md):
             sampling_rate: Hz, for samples; 16000 if not given.
             language: Code or English name; None detects it in the first window with speech.
             task: "transcribe", or "translate" (into English).
-            temperature: 0 is greedy; of several, the next is tried where a text fails a threshold.
-            compression_ratio_threshold: Try again where the text repeats itself more; None: never.
-            logprob_threshold: Try again where the mean log-probability is lower; None: never.
+            temperature, seed: 0 is greedy; of several, the next is tried where a text fails a threshold.
+            compression_ratio_threshold, logprob_threshold: Try again where a text repeats itself more, or its
+                mean log-probability is lower; None: never.
             no_speech_threshold: Leave out what silence explains better; None: never.
             suppress_tokens: Ids never written; "-1" stands for symbols that nobody speaks, "" for none.
             suppress_blank: A window's text never starts with a blank.
             without_timestamps: Decode text alone: one segment per window.
             max_initial_timestamp: The latest start of a window's first segment, in seconds; None: any.
-            seed: For temperatures above 0: the same seed gives the same text.
-            longform: "parallel": windows cut in pauses, independent of each other.
+            longform: "parallel": windows cut in pauses; "chunked": of one length, overlapping, text alone.
+            chunk_length_s, stride_length_s: 1 to 30 s, None: what suits the model; overlaps, (left, right).
+            match: "hf": chunks as transformers' pipeline hears and merges them.
             batch_size: Windows decoded together; changes the speed, never the text.
-            vad_filter: Windows without speech are not decoded.
-            vad_parameters: faster-whisper's, by name.
+            vad_filter, vad_parameters: Windows without speech are not decoded; faster-whisper's, by name.
             gate: Text needs joint evidence of speech: tags, voices, decoder; "auto": with a tag head.
             mel_floor: "window", or "file" as openai-whisper (reads the source twice).
             channel: "mean", a channel's number, or "each": the result is a tuple then, one per channel.
-            on_progress: Called as windows are finished.
-            should_cancel: Asked before each window and each batch.
+            on_progress, should_cancel: Called as windows are finished; asked before each of them.
 
         Raises:
-            AudioError: the recording cannot be heard.
-            OptionError: an option's value is not allowed.
-            Cancelled: `should_cancel` said so.
+            AudioError, OptionError, Cancelled: as `listen`.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "audio")}
         return _the_one(self.transcribe_many([audio], **options))
@@ -335,8 +336,8 @@ class Model:
     ) -> tuple[Iterator[Piece], Wanted]:
         of_tags, rest = split_options(options)
         settings = settings_of(self._instruments, self._with_defaults(rest), is_live=is_live)
-        of_text = [name for name in TEXT_OPTIONS if name in rest and _is_changed(name, rest[name])]
-        return begin(self._instruments, sources, only, settings, of_tags, of_text)
+        changed = [name for name, value in rest.items() if _is_changed(name, value)]
+        return begin(self._instruments, sources, only, settings, of_tags, changed)
 
     def _with_defaults(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """The options of `transcribe`; those that are not given have its defaults.

@@ -54,7 +54,9 @@ class WindowReport:
     start_s: float
     end_s: float
     has_speech: bool  # False: not decoded
-    cut: str  # "pause", "seam" (no pause found; heard again across the cut), "end"
+    # "pause", "seam" (no pause found; heard again across the cut), "stride" (of a chunk: the next one hears
+    # it, too), "end"
+    cut: str
     temperature: float | None  # None: not decoded
     reason: str | None  # why text was dropped or tried again, None where all went well
 

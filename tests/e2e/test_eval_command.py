@@ -91,6 +91,6 @@ def test_words_of_real_clips_are_counted_and_two_models_compared(
     assert 0 == main(["eval", "text", *words, *how])
     told = json.loads(capsys.readouterr().out)
     assert told["scores"]["wer"]["rate"] < 0.1
-    assert 4 == told["recordings"]
+    assert 5 == told["recordings"]
     assert 0 == main(["eval", "text", *words, "--compare", str(tmp_path / "base"), str(base_model)])
     assert "as many errors" in capsys.readouterr().out

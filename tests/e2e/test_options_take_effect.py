@@ -3,20 +3,36 @@
 What the values may be is tested in tests/unit/longform/test_listener.py.
 """
 
+import json
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import tercet
+from tercet.evaluate.word_errors import Utterance, word_errors
 
 CLIP = "librispeech-4507"
+GREEDY = {"language": "en", "temperature": 0.0}
 SPOKEN = " Why should one not explore everything and study everything?"
 
 
 @pytest.fixture(scope="module")
 def speech(sound) -> np.ndarray:
     return sound(CLIP)
+
+
+@pytest.fixture(scope="module")
+def chapter(sound) -> np.ndarray:
+    """78 s of one reader."""
+    return sound("librispeech-chapter")
+
+
+@pytest.fixture(scope="module")
+def spoken(clips_dir) -> str:
+    """What is said in `chapter`."""
+    lines = (clips_dir / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return next(row["text"] for row in map(json.loads, lines) if "chapter" in row["path"])
 
 
 @pytest.fixture(scope="module")
@@ -283,10 +299,43 @@ def test_channel(shipped, clip) -> None:
 
 
 @pytest.mark.option("--longform")
-@pytest.mark.parametrize("longform", ["sequential", "chunked"])
-def test_longform(shipped, speech, longform: str) -> None:
+def test_longform(shipped, speech, chapter) -> None:
     with pytest.raises(tercet.OptionError, match="later release"):
-        shipped.transcribe(speech, longform=longform)
+        shipped.transcribe(speech, longform="sequential")
+    windows, chunks = (
+        [window.cut for window in shipped.transcribe(chapter, **how, **GREEDY).windows]
+        for how in ({}, {"longform": "chunked"})
+    )
+    assert "stride" not in windows
+    assert ["stride"] * 3 + ["end"] == chunks
+
+
+@pytest.mark.option("--chunk_length")
+@pytest.mark.option("--stride")
+def test_chunk_length_and_stride(shipped, chapter, spoken) -> None:
+    heard = shipped.transcribe(chapter, longform="chunked", chunk_length_s=20, **GREEDY)
+    # 20 s less 3.33 s on both sides: 13.33 s from one to the next, in 78 s.
+    assert [0.0, 13.33, 26.67, 40.0, 53.33, 66.67] == [round(w.start_s, 2) for w in heard.windows]
+    narrow = shipped.transcribe(
+        chapter, longform="chunked", chunk_length_s=20, stride_length_s=(1, 2), **GREEDY
+    )
+    assert [0.0, 17.0, 34.0, 51.0, 68.0] == [window.start_s for window in narrow.windows]
+    for each in (heard, narrow):
+        assert word_errors([Utterance(spoken, each.text, "en")]).rate < 0.12
+        for one, two in pairwise(each.segments):
+            assert one.end <= two.start
+
+
+@pytest.mark.option("--match")
+def test_match_of_chunks(shipped, speech) -> None:
+    """Silence is heard as sound there, and no voice is looked for; how sure it was differs."""
+    how = {"longform": "chunked", "language": "en"}
+    ours, theirs = (shipped.transcribe(speech, match=match, **how) for match in (None, "hf"))
+    assert SPOKEN == ours.text == theirs.text
+    assert ours.segments[0].avg_logprob != theirs.segments[0].avg_logprob
+    silence = np.zeros(16000 * 5, np.float32)
+    ours, theirs = (shipped.transcribe(silence, match=match, **how) for match in (None, "hf"))
+    assert ("", True) == (ours.text, theirs.text != "")
 
 
 @pytest.mark.option("--batch_size")

@@ -19,18 +19,20 @@ LONGEST_SAMPLES = 30 * RATE_HZ
 EARLIEST_CUT_SAMPLES = 20 * RATE_HZ  # a cut lies in the last third
 SHORTEST_REST_SAMPLES = 4 * RATE_HZ  # a cut leaves at least this much for the window after it
 _DECISION_SAMPLES = LONGEST_SAMPLES + SHORTEST_REST_SAMPLES
-_PIECE_SAMPLES = 10 * RATE_HZ  # a longer push is taken in pieces, so that little is held
+PIECE_SAMPLES = 10 * RATE_HZ  # a longer push is taken in pieces, so that little is held
 
-Cut = Literal["pause", "seam", "end"]
+Cut = Literal["pause", "seam", "stride", "end"]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """A stretch of a recording. Times count from the recording's first sample."""
 
-    start: int  # sample, a multiple of 6400 (0.4 s)
+    start: int  # sample, a multiple of 6400 (0.4 s), but for chunks (`audio.chunks`)
     samples: np.ndarray  # float32 [1..480000]
-    cut: Cut  # how it ends: in a pause, through sound ("seam"), or with the recording
+    # How it ends: in a pause, through sound ("seam"), in what the next chunk hears, too ("stride"), or with
+    # the recording.
+    cut: Cut
     speech: tuple[
         tuple[int, int], ...
     ]  # sample ranges (start, end) with speech, clipped to the window
@@ -58,7 +60,7 @@ class Window:
         return bool(self.speech)
 
 
-class _Voices:
+class Voices:
     """Voice probabilities and speech regions of the audio that is held."""
 
     def __init__(self, options: VadOptions) -> None:
@@ -70,10 +72,12 @@ class _Voices:
         self._is_finished = False
 
     def push(self, samples: np.ndarray) -> None:
+        """Listen to float32 [n]."""
         self._heard += samples.size
         self._take(self._network.push(samples))
 
     def finish(self) -> None:
+        """The recording is over."""
         self._take(self._network.finish())
         self._is_finished = True
 
@@ -91,17 +95,21 @@ class _Voices:
         return per_frame
 
     def is_settled(self, before: int) -> bool:
+        """Whether nothing can change any more which samples before this one are speech."""
         return self._is_finished or self._tracker.settled >= before
 
     def speech(self, start: int, end: int) -> tuple[tuple[int, int], ...]:
+        """Sample ranges with speech, clipped to `start`..`end`."""
         regions = self._tracker.regions(self._heard)
         clipped = ((max(start, begin), min(end, stop)) for begin, stop in regions)
         return tuple((begin, stop) for begin, stop in clipped if begin < stop)
 
     def forget_regions(self, before: int) -> None:
+        """Nobody will ask for speech before this sample."""
         self._tracker.forget(before)
 
     def forget_probabilities(self, before: int) -> None:
+        """Nobody will ask for frames before this sample."""
         while self._first_chunk < before // CHUNK_SAMPLES:
             self._probabilities.popleft()
             self._first_chunk += 1
@@ -121,7 +129,7 @@ class Windower:
     """
 
     def __init__(self, vad: VadOptions | None) -> None:
-        self._voices = None if vad is None else _Voices(vad)
+        self._voices = None if vad is None else Voices(vad)
         self._pieces: list[np.ndarray] = []
         self._held = 0
         self._start = 0
@@ -130,8 +138,8 @@ class Windower:
     def push(self, samples: np.ndarray) -> list[Window]:
         """Take float32 [n] at 16 kHz; give the windows that are complete."""
         ready: list[Window] = []
-        for at in range(0, samples.size, _PIECE_SAMPLES):
-            piece = samples[at : at + _PIECE_SAMPLES].astype(np.float32)
+        for at in range(0, samples.size, PIECE_SAMPLES):
+            piece = samples[at : at + PIECE_SAMPLES].astype(np.float32)
             self._pieces.append(piece)
             self._held += piece.size
             if self._voices is not None:

@@ -32,7 +32,14 @@ from tercet.cli.options.reading_groups import (
     TagOptions,
 )
 from tercet.cli.options.table import valued
-from tercet.cli.options.text_groups import RETRY, TEXT, RetryOptions, TextOptions, VadOptions
+from tercet.cli.options.text_groups import (
+    RETRY,
+    TEXT,
+    VAD,
+    RetryOptions,
+    TextOptions,
+    VadOptions,
+)
 from tercet.cli.options.values import READINGS, formats
 from tercet.errors import OptionError
 from tercet.results import Hearing
@@ -88,13 +95,15 @@ class ListenOptions(
     def idle_heads(self) -> tuple[str, ...]:
         """Those of readings that nobody asked for, or that the chosen formats do not show."""
         needed = set(self._shown if self.only is None else self.only)
-        if "text" in needed and self.gate is not False:
+        if "text" in needed and self.gate is not False and self.match is None:
             needed.add("tags")  # the gate listens to the tag head
         return tuple(name for name in ("tags", "tokens") if name not in needed)
 
     @property
     def _shown(self) -> tuple[str, ...]:
         """What the formats show, and what was asked for by naming its head."""
+        if self.longform == "chunked":
+            return ("text",)
         if _WHOLE.intersection(self.output_format):
             return READINGS
         has_cues = _CAPTIONS.intersection(self.output_format) and self.sounds == "on"
@@ -114,20 +123,43 @@ class ListenOptions(
     def check(self) -> None:
         """An option of a reading that is not wanted would have no effect."""
         super().check()
+        if self.longform == "chunked":
+            self._check_idle(("text",), "--longform chunked, which hears text alone")
+            if self.only not in (None, ("text",)):
+                only = ",".join(self.only or ())
+                raise OptionError(
+                    f"--only {only} contradicts --longform chunked, which hears text alone; drop one of them"
+                )
+        if self.match is not None:
+            self._check_match()
         if self.only is None:
             return
         only = ",".join(self.only)
-        idle = [] if "text" in self.only else self.changed(TEXT, RETRY)
-        idle += [] if "tags" in self.only else [*self.changed(TAGS), *self.asks_for_sounds]
-        named = [name for name, head in self.heads.items() if head != NO_HEAD]
-        idle += [name for name in named if name not in self.only]
-        if idle:
-            raise OptionError(f"--{idle[0]} has no effect with --only {only}; drop one of them")
+        self._check_idle(self.only, f"--only {only}")
         of_text = hearing_form.of_text(self.output_format, self.sounds)
         if "text" not in self.only and of_text:
             raise OptionError(
                 f"--output_format {of_text[0]} writes text, which --only {only} leaves out; "
                 f"choose {' or '.join(hearing_form.WITHOUT_TEXT)}"
+            )
+
+    def _check_idle(self, readings: Sequence[str], reason: str) -> None:
+        """No option may be about another reading."""
+        idle = [] if "text" in readings else self.changed(TEXT, RETRY)
+        idle += [] if "tags" in readings else [*self.changed(TAGS), *self.asks_for_sounds]
+        named = [name for name, head in self.heads.items() if head != NO_HEAD]
+        idle += [name for name in named if name not in readings]
+        if idle:
+            raise OptionError(f"--{idle[0]} has no effect with {reason}; drop one of them")
+
+    def _check_match(self) -> None:
+        """The pipeline tries once and judges nothing; what asks for that anyway is let through."""
+        floor = [] if self.mel_floor == "window" else ["mel_floor"]
+        changed = [name for name in self.changed(RETRY, VAD) if getattr(self, name)]
+        if idle := [*changed, *floor]:
+            raise OptionError(
+                f"--{idle[0]} has no effect with --match {self.match}, which tries once and judges nothing; "
+                "drop one of them"
             )
 
 
@@ -154,7 +186,10 @@ class Listening(Work):
         # Options of events ask for events, and so do those of their captions.
         has_tags = model.has_tags or self._options.changed(TAGS) or self._options.asks_for_sounds
         there = {"text": True, "tags": has_tags, "tokens": model.has_tokens}
-        self._readings = self._options.only or [name for name in READINGS if there[name]]
+        if self._options.longform == "chunked":
+            self._readings = ("text",)
+        else:
+            self._readings = self._options.only or [name for name in READINGS if there[name]]
 
     def many(self, inputs: Sequence[Input], on_progress: OnProgress) -> Iterator[Finished]:
         """Each recording as it is finished."""

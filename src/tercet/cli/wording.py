@@ -8,7 +8,8 @@ from tercet.errors import TercetError
 _TO_BOTH = re.compile(r"load_model\(\.\.\., (tags|tokens)=FILE\), (?=--\1 FILE)")
 _WITH_VALUE = re.compile(r"(?<![\w./-])(tags|tokens)=FILE\b")
 _ALONE = re.compile(r"(?<![\w./-])(tags|tokens)=(?=[\s,;.:)]|$)")
-_CHOSEN = re.compile(r"(?<![\w./-])(channel|match|mel_floor)[= ]'([\w-]+)'")
+_CHOSEN = re.compile(r"(?<![\w./-])(channel|longform|match|mel_floor)[= ]'([\w-]+)'")
+_RENAMED = {"chunk_length_s": "--chunk_length", "stride_length_s": "--stride"}
 
 
 def as_said_here(error: TercetError) -> str:
@@ -16,4 +17,6 @@ def as_said_here(error: TercetError) -> str:
     line = _TO_BOTH.sub("", str(error))
     line = _WITH_VALUE.sub(r"--\1 FILE", line)
     line = _ALONE.sub(r"--\1", line)
+    for name, option in _RENAMED.items():
+        line = re.sub(rf"(?<![\w./-]){name}\b", option, line)
     return _CHOSEN.sub(r"--\1 \2", line)

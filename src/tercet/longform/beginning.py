@@ -1,6 +1,6 @@
 """From a caller's options to a loop that runs: everything is checked before any audio is opened."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tercet.audio.convention import SHARED, SHARED_FILE_FLOOR, InputConvention
@@ -10,10 +10,13 @@ from tercet.decoding.options import DecodeOptions
 from tercet.decoding.rules import suppressed_tokens
 from tercet.engine.heads import Heads, OpenCodes
 from tercet.errors import OptionError
+from tercet.longform.chunked import as_hf, check_readings, chunk_plan
 from tercet.longform.ear import Ear, SpeechEar
 from tercet.longform.gate import SPEECH_LABEL, Gate
 from tercet.longform.gathering import Wanted
+from tercet.longform.hf_chunked import HfListener
 from tercet.longform.instruments import Instruments
+from tercet.longform.originals import check_match
 from tercet.longform.parallel import ParallelListener, Piece
 from tercet.longform.passes import TAGS, TEXT, TOKENS, EncoderPass, plan, readings_of
 from tercet.longform.settings import (
@@ -55,23 +58,25 @@ def begin(
     only: str | Sequence[str] | None,
     settings: ListenSettings,
     of_tags: Mapping[str, Any],
-    of_text: Sequence[str] = (),
+    changed: Collection[str] = (),
 ) -> tuple[Iterator[Piece], Wanted]:
     """The loop over some sources, and what is to be made of its pieces.
 
-    `of_text` names the options about text (`TEXT_OPTIONS`) that were changed.
+    `changed` names the options of `Model.transcribe` that differ from their defaults.
 
     Raises:
         HeadError: the instruments lack a reading that was asked for.
         OptionError: a value is not allowed, or belongs to a reading that is not wanted.
     """
     readings = readings_of(only, instruments.readings)
+    if settings.chunks is not None:
+        readings = check_readings(only, readings)
     conventions: dict[str, InputConvention] = {}
     tags: TagReading | None = None
     codes: OpenCodes | None = None
     if TEXT in readings:
         conventions[TEXT] = SHARED_FILE_FLOOR if settings.mel_floor == "file" else SHARED
-    elif of_text:
+    elif of_text := [name for name in TEXT_OPTIONS if name in changed]:
         raise OptionError(f"{of_text[0]} is about text, which is not wanted here; leave it out")
     if TAGS in readings:
         head = instruments.tags.head
@@ -83,29 +88,40 @@ def begin(
         codes = instruments.codes
         conventions[TOKENS] = codes.head.convention
     passes = plan(conventions)
-    is_gateable = TEXT in readings and settings.gate is not False
-    ear = Ear(
-        encoder=instruments.encoder,
-        passes=passes,
-        heads=Heads(tags=instruments.heads.tags if tags else None, codes=codes),
-        tag_windows=tags.windows if tags else None,
-        speech=speech_ear(instruments, passes) if is_gateable else None,
-    )
-    is_gated = settings.gate is True or ear.speech is not None
     wanted = Wanted(
         has_text=TEXT in readings,
         tags=tags,
         codes=codes,
         encoder_passes=tuple(each.readings for each in passes),
     )
-    loop = ParallelListener(
+    if settings.match is not None:
+        return HfListener(instruments, as_hf(settings, changed)).listen(sources), wanted
+    return _parallel(instruments, settings, passes, wanted).listen(sources), wanted
+
+
+def _parallel(
+    instruments: Instruments,
+    settings: ListenSettings,
+    passes: tuple[EncoderPass, ...],
+    wanted: Wanted,
+) -> ParallelListener:
+    """The loop over windows, with a gate where text is wanted and something can hear speech."""
+    is_gateable = wanted.has_text and settings.gate is not False
+    ear = Ear(
+        encoder=instruments.encoder,
+        passes=passes,
+        heads=Heads(tags=instruments.heads.tags if wanted.tags else None, codes=wanted.codes),
+        tag_windows=wanted.tags.windows if wanted.tags else None,
+        speech=speech_ear(instruments, passes) if is_gateable else None,
+    )
+    is_gated = settings.gate is True or ear.speech is not None
+    return ParallelListener(
         ear,
         instruments.decoder,
         instruments.tokenizer,
         settings,
         gate=Gate() if is_gated else None,
     )
-    return loop.listen(sources), wanted
 
 
 def speech_ear(instruments: Instruments, passes: Sequence[EncoderPass]) -> SpeechEar | None:
@@ -129,6 +145,11 @@ def settings_of(instruments: Instruments, o: Mapping[str, Any], *, is_live: bool
         OptionError: a value is not allowed.
     """
     check_longform(o["longform"])
+    chunks = chunk_plan(
+        o["longform"], o["chunk_length_s"], o["stride_length_s"], model=instruments.name
+    )
+    if check_match(o["match"], "hf") and chunks is None:
+        raise OptionError("match 'hf' is about chunks; add longform 'chunked', or leave it out")
     check_switch("suppress_blank", o["suppress_blank"])
     check_switch("without_timestamps", o["without_timestamps"])
     decode = DecodeOptions(
@@ -157,6 +178,8 @@ def settings_of(instruments: Instruments, o: Mapping[str, Any], *, is_live: bool
         channel=o["channel"],
         sampling_rate=o["sampling_rate"],
         overlap=instruments.overlap,
+        chunks=chunks,
+        match=o["match"],
         is_live=is_live,
         on_progress=o["on_progress"],
         should_cancel=o["should_cancel"],

@@ -68,6 +68,7 @@ def _check_settings(settings: ListenSettings) -> None:
         "mel_floor": settings.mel_floor != "window",
         "vad_filter": settings.vad is None,
         "vad_parameters": settings.vad not in (None, VadOptions()),
+        "longform": settings.chunks is not None,
     }
     for name, is_asked in asked.items():
         if is_asked:

@@ -1,5 +1,7 @@
 """The `parallel` long-form loop: windows of one or many recordings, encoded one by one, decoded in batches.
 
+Chunks that overlap (`longform="chunked"`) go the same way.
+
 What a window gives depends on that window (and its recording's language) alone: not on the batch size, on
 who shares its batch, or on the order of the recordings. Reading and encoding is `hearing.py`, the choice of
 a batch `batches.py`, the order in which results leave `parts.py`; rules and fallback are `decoding/`.
@@ -73,6 +75,7 @@ class ParallelListener:
             vad=settings.vad,
             mel_floor="file" if ear.needs_floor else "window",
             n_mels=ear.encoder.geometry.n_mels,
+            chunks=settings.chunks,
         )
         self._jobs: dict[int, Job] = {}  # not finished yet, by their track's identity
         self._waiting: list[Row] = []  # oldest first

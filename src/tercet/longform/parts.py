@@ -14,6 +14,7 @@ from tercet.audio.pauses import FRAME_SAMPLES, levels_db, quiet_frames
 from tercet.audio.vad import VadOptions
 from tercet.audio.windows import RATE_HZ, Cut, Window
 from tercet.decoding.fallback import Outcome
+from tercet.longform.chunk_merge import merge_chunks
 from tercet.longform.gate import NOTHING_HEARD, SpeechEvidence
 from tercet.longform.seams import REACH_S, join_at_seam
 from tercet.longform.tracks import Track
@@ -21,6 +22,7 @@ from tercet.readings.frames import Rows
 from tercet.results import Segment, WindowReport
 
 _REACH_SAMPLES = round(REACH_S * RATE_HZ)
+CUT_BY_TIME = "chunks cut by time"  # a window's note: it shares no words with the next chunk
 _NEAR_SAMPLES = RATE_HZ  # speech that ends further from a border than this is not cut by it
 
 
@@ -111,13 +113,18 @@ class Job:
         """Remove and return, in order, the windows that nothing can change any more.
 
         A window whose border is heard again waits for the bridge and for the window behind it, for no
-        more: so little is held even where one seam follows the other.
+        more: so little is held even where one seam follows the other. A chunk waits for the next one, with
+        which it is merged.
         """
         ready: list[Part] = []
         while self.parts and self.parts[0].is_done:
             left, *behind = islice(self.parts, 3)
-            if left.cut == "seam" and not behind and not self.is_read:
+            if left.cut in ("seam", "stride") and not behind and not self.is_read:
                 break  # the window behind it, and perhaps a bridge, have yet to come
+            if left.cut == "stride" and behind:
+                if not behind[0].is_done:
+                    break
+                _merge(left, behind[0], text_language, encode)
             has_bridge = bool(behind) and behind[0].is_bridge
             if has_bridge:
                 bridge, right = behind
@@ -169,6 +176,24 @@ def _join(
     left.segments, right.segments = joined.left, joined.right
     seam = "joined at the seam" if joined.is_confirmed else "seam not confirmed"
     left.note = seam if left.note is None else f"{left.note}; {seam}"
+
+
+def _merge(left: Part, right: Part, language: str, encode: Callable[[str], Sequence[int]]) -> None:
+    """Let each of two chunks that overlap answer for its share, and note where they did not agree."""
+    merged = merge_chunks(
+        left.segments,
+        right.segments,
+        start_s=right.start_s,
+        end_s=left.end_s,
+        language=language,
+        encode=encode,
+    )
+    left.segments, right.segments = merged.left, merged.right
+    middle_s = (right.start_s + left.end_s) / 2
+    left.dropped = tuple(s for s in left.dropped if s.start + s.end < 2 * middle_s)
+    right.dropped = tuple(s for s in right.dropped if s.start + s.end >= 2 * middle_s)
+    if merged.is_cut_by_time:
+        left.note = CUT_BY_TIME if left.note is None else f"{left.note}; {CUT_BY_TIME}"
 
 
 def _hear_until_s(window: Window, vad: VadOptions | None) -> float | None:

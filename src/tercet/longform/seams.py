@@ -6,32 +6,21 @@ nearly the same time, is where one text hands over to the next, in its middle; w
 of a window than that is the edge's guesswork.
 """
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import groupby
 
+from tercet.longform.timed_words import (
+    TimedWord,
+    in_order,
+    least_in_common,
+    segments_of_words,
+    timed_words,
+)
 from tercet.results import Segment
 
 REACH_S = 12.0  # how much of each side the bridge hears; a multiple of 0.4 s
 _NEAR_S = 3.0  # words count as the same one if their times, which are interpolated, differ by less
-_LEAST_WORDS = 2  # in a run: one "the" in common proves nothing
-_LEAST_SIGNS = 4  # the same, where every sign is a word
-_WITHOUT_SPACES = frozenset(
-    {"zh", "yue", "ja", "th", "lo", "my", "km"}
-)  # scripts that part no words
-_SPACED = re.compile(r"\s*\S+")
-_NOT_LETTERS = re.compile(r"[\W_]+")
-
-
-@dataclass(frozen=True, slots=True)
-class _Word:
-    text: str  # with the space before it
-    key: str  # what is compared: lower case, letters and digits only
-    start_s: float
-    end_s: float
-    segment: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +62,10 @@ def join_at_seam(
         language: The text's, as a code; "" if not known.
         encode: Turns text into ids, for segments that are cut; they lose their timestamp ids.
     """
-    least = _LEAST_SIGNS if language in _WITHOUT_SPACES else _LEAST_WORDS
-    left_words, bridge_words, right_words = (_words(s, language) for s in (left, bridge, right))
+    least = least_in_common(language)
+    left_words, bridge_words, right_words = (
+        timed_words(segments, language) for segments in (left, bridge, right)
+    )
     before = _hand_over(left_words, bridge_words, border_s - REACH_S, border_s, least)
     after = _hand_over(bridge_words, right_words, border_s, border_s + REACH_S, least)
     unchanged = Joined(tuple(left), tuple(right), is_confirmed=False)
@@ -82,16 +73,16 @@ def join_at_seam(
         return unchanged
     if not (before.is_matched or after.is_matched):
         return unchanged
-    kept = _rebuild(left_words[: before.leave], left, encode)
-    heard = _rebuild(bridge_words[before.enter : after.leave], bridge, encode)
-    rest = _rebuild(right_words[after.enter :], right, encode)
-    ordered = _in_order([*kept, *heard, *rest])
+    kept = segments_of_words(left_words[: before.leave], left, encode)
+    heard = segments_of_words(bridge_words[before.enter : after.leave], bridge, encode)
+    rest = segments_of_words(right_words[after.enter :], right, encode)
+    ordered = in_order([*kept, *heard, *rest])
     n_left = len(kept) + len(heard)
     return Joined(tuple(ordered[:n_left]), tuple(ordered[n_left:]), is_confirmed=True)
 
 
 def _hand_over(
-    first: list[_Word], second: list[_Word], start_s: float, end_s: float, least: int
+    first: list[TimedWord], second: list[TimedWord], start_s: float, end_s: float, least: int
 ) -> _HandOver | None:
     """Where to leave `first` and enter `second`, both behind the same word; None: they have none in common.
 
@@ -114,53 +105,5 @@ def _hand_over(
     return _HandOver(leave + 1, enter + 1, is_matched=True)
 
 
-def _is_near(one: _Word, other: _Word) -> bool:
+def _is_near(one: TimedWord, other: TimedWord) -> bool:
     return abs(one.start_s - other.start_s) < _NEAR_S
-
-
-def _words(segments: Sequence[Segment], language: str) -> list[_Word]:
-    """Words with times interpolated over each segment's characters."""
-    words = []
-    for number, segment in enumerate(segments):
-        has_spaces = language not in _WITHOUT_SPACES
-        pieces = _SPACED.findall(segment.text) if has_spaces else list(segment.text)
-        per_character_s = (segment.end - segment.start) / max(1, sum(map(len, pieces)))
-        at_s = segment.start
-        for piece in pieces:
-            until_s = at_s + per_character_s * len(piece)
-            key = _NOT_LETTERS.sub("", piece).casefold()
-            words.append(_Word(piece, key, at_s, until_s, number))
-            at_s = until_s
-    return words
-
-
-def _rebuild(
-    words: list[_Word], segments: Sequence[Segment], encode: Callable[[str], Sequence[int]]
-) -> list[Segment]:
-    """Segments from the words that are left of them; whole ones stay as they were."""
-    rebuilt = []
-    for number, group in groupby(words, key=lambda word: word.segment):
-        kept = list(group)
-        text = "".join(word.text for word in kept)
-        whole = segments[number]
-        if text.strip() == whole.text.strip():
-            rebuilt.append(whole)
-            continue
-        start_s, end_s = round(kept[0].start_s, 2), round(kept[-1].end_s, 2)
-        ids = tuple(encode(text))
-        rebuilt.append(replace(whole, text=text, tokens=ids, start=start_s, end=end_s))
-    return rebuilt
-
-
-def _in_order(segments: list[Segment]) -> list[Segment]:
-    """The same segments; where times of two neighbours overlap, they meet halfway."""
-    ordered = segments[:1]
-    for segment in segments[1:]:
-        previous = ordered[-1]
-        if segment.start < previous.end:
-            middle = round((segment.start + previous.end) / 2, 2)
-            middle = max(min(middle, segment.end), previous.start)
-            ordered[-1] = replace(previous, end=middle)
-            segment = replace(segment, start=middle, end=max(segment.end, middle))
-        ordered.append(segment)
-    return ordered

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+from tercet.audio.chunks import ChunkPlan
 from tercet.audio.convention import MelFloor
 from tercet.audio.vad import VadOptions
 from tercet.decoding.fallback import FallbackPolicy
@@ -13,7 +14,8 @@ from tercet.errors import OptionError
 from tercet.longform.tracks import Channel
 from tercet.results import Progress
 
-LATER = ("sequential", "chunked")  # OpenAI's and Hugging Face's long-form algorithms
+LONGFORMS = ("parallel", "chunked")
+LATER = ("sequential",)  # OpenAI's long-form algorithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class ListenSettings:
     channel: Channel
     sampling_rate: int | None
     overlap: bool = True  # encode in one thread while another decodes
+    chunks: ChunkPlan | None = None  # `longform` "chunked"; None: windows cut in pauses
+    match: str | None = None  # "hf": chunks heard and merged as in transformers' pipeline
     is_live: bool = False  # somebody waits for the first words: begin with small batches
     on_progress: Callable[[Progress], None] | None = None
     should_cancel: Callable[[], bool] | None = None
@@ -72,15 +76,17 @@ def check_switch(name: str, value: object) -> None:
 
 
 def check_longform(name: str) -> None:
-    """Only `parallel` exists so far.
+    """One of the ways through long recordings.
 
     Raises:
         OptionError: another name.
     """
     if name in LATER:
-        raise OptionError(f"longform {name!r} comes in a later release; use 'parallel'")
-    if name != "parallel":
-        raise OptionError(f"longform is {name!r}; give 'parallel'")
+        raise OptionError(
+            f"longform {name!r} comes in a later release; use 'parallel' or 'chunked'"
+        )
+    if name not in LONGFORMS:
+        raise OptionError(f"longform is {name!r}; give 'parallel' or 'chunked'")
 
 
 def temperatures_of(temperature: float | Sequence[float]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from tercet.audio.chunks import ChunkPlan, chunks
 from tercet.audio.convention import MelFloor
 from tercet.audio.load import Recording, load
 from tercet.audio.mel import log_mel_maximum
@@ -38,6 +39,7 @@ class Opening:
     vad: VadOptions | None
     mel_floor: MelFloor  # "file" where any reading needs the file's loudest value
     n_mels: int
+    chunks: ChunkPlan | None = None  # None: windows cut in pauses
 
     def tracks(self, source: AudioSource, source_index: int) -> Iterator[Track]:
         """Open a source: one track, or one per channel with channel="each".
@@ -74,5 +76,7 @@ class Opening:
                 message = "mel_floor='file' reads it twice; save it to a file first"
                 raise SourceOptionError(f"{recording.name}: {message}")
             floor_max = log_mel_maximum(recording.blocks(), n_mels=self.n_mels)
-        stream = windows(recording.blocks(), self.vad)
+        blocks = recording.blocks()
+        plan, vad = self.chunks, self.vad
+        stream = windows(blocks, vad) if plan is None else chunks(blocks, plan, vad)
         return Track(source_index, channel, n_tracks, recording.duration_s, stream, floor_max)

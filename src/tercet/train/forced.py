@@ -6,8 +6,9 @@ Gradients pass through it to the states, and to its weights where they are train
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from tercet.model.decoder import TextDecoder
+from tercet.model.decoder import DecoderBlock, TextDecoder
 from tercet.model.layers import mlp
 from tercet.train.tokens.places import Places
 
@@ -20,6 +21,7 @@ def hidden_of_text(
     *,
     dropout: float = 0.0,
     outputs: list[Tensor] | None = None,
+    recompute: bool = False,
 ) -> Tensor:
     """The decoder's last hidden states behind each id.
 
@@ -30,6 +32,8 @@ def hidden_of_text(
         places: Which positions of the window the states are; all in turn by default.
         dropout: Share of what each half of a block adds that is dropped, in training mode alone.
         outputs: Gets every block's output.
+        recompute: Keep nothing of a block but what goes into it, and compute it again for its gradients:
+            the same numbers in less memory and more time.
 
     Returns:
         [n, width], or [B, n, width].
@@ -42,21 +46,29 @@ def hidden_of_text(
     causal = torch.ones(n, n, dtype=torch.bool, device=ids.device).tril()
     bias = None if places is None else places.bias
     for layer in decoder.blocks:
-        normed = layer.self_attn_layer_norm(x)
-        q = layer.self_attn.queries(normed)
-        x = x + F.dropout(
-            layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal), p
-        )
-        q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
-        x = x + F.dropout(
-            layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias), p
-        )
-        added = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
-        x = x + F.dropout(added - x, p) if p else added
+        if recompute:
+            x = checkpoint(_through, layer, x, states, causal, bias, p, use_reentrant=False)
+        else:
+            x = _through(layer, x, states, causal, bias, p)
         if outputs is not None:
             outputs.append(x)
     hidden: Tensor = decoder.layer_norm(x)
     return hidden
+
+
+def _through(
+    layer: DecoderBlock, x: Tensor, states: Tensor, causal: Tensor, bias: Tensor | None, p: float
+) -> Tensor:
+    """A block's output."""
+    normed = layer.self_attn_layer_norm(x)
+    q = layer.self_attn.queries(normed)
+    x = x + F.dropout(layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal), p)
+    q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
+    x = x + F.dropout(
+        layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias), p
+    )
+    added = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
+    return x + F.dropout(added - x, p) if p else added
 
 
 def text_logits(decoder: TextDecoder, hidden: Tensor, among: Tensor | None = None) -> Tensor:

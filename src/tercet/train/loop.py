@@ -49,7 +49,7 @@ class RunResult:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs were trained."""
+        """Whether all epochs were trained, or `patience` was lost."""
         return self.stopped is None
 
 
@@ -187,7 +187,7 @@ class _Run:
     def _train(self, source: Iterator[Any]) -> None:
         """Nothing but the standing decides what comes next, so that a resumed run does the same."""
         standing = self._standing
-        while standing.epochs_closed < self._recipe.epochs:
+        while standing.epochs_closed < self._recipe.epochs and not self._is_given_up():
             if standing.step == (standing.epochs_closed + 1) * self._epoch_steps:
                 self._close_epoch()
                 continue
@@ -195,6 +195,10 @@ class _Run:
             self._make_step(source)
             if self._agree(monotonic() - self._saved_at > 60 * self._recipe.save_minutes):
                 self._save()
+
+    def _is_given_up(self) -> bool:
+        """Whether the last validations were no better, as many as the recipe waits for."""
+        return 0 < self._recipe.patience <= self._standing.since_best
 
     def _make_step(self, source: Iterator[Any]) -> None:
         standing = self._standing
@@ -254,10 +258,15 @@ class _Run:
         if is_best:
             self._standing.best, self._standing.best_metrics = score, metrics
             self._save_weights(self._folder.best, metrics)
+        self._standing.since_best = 0 if is_best else self._standing.since_best + 1
         told = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
         self.watcher.on_note(f"epoch {epoch}{told}{'  (best so far)' if is_best else ''}")
         named = {f"valid/{name}": value for name, value in metrics.items()}
         self._log({"epoch": epoch, **named, "valid/score": score})
+        if self._is_given_up():
+            self.watcher.on_note(
+                f"no better in {self._recipe.patience} validations; this was the last"
+            )
 
     def _validate(self) -> dict[str, float]:
         def tell(done: int, total: int) -> None:

@@ -63,6 +63,7 @@ class LoopRecipe:
     ema_decay: float = 0.999
     result: Literal["auto", "last", "best", "average"] = "auto"  # auto: average, best or last
     valid_every: int = 1  # epochs between validations; the last epoch always has one
+    patience: int = 0  # validations in a row without a better one that end the run; 0: none do
 
     precision: Literal["fp32", "bf16"] = "fp32"
     deterministic: bool = True
@@ -93,6 +94,10 @@ class LoopRecipe:
             raise OptionError(
                 f"average_from is {self.average_from}, but there are {self.epochs} epochs"
             )
+        if self.patience and self.average == "epochs":
+            raise OptionError(
+                "patience may end a run before the epochs whose mean is asked for; give another average"
+            )
         if self.result == "average" and self.average == "none":
             raise OptionError("result is 'average', but average is 'none'; give 'epochs' or 'ema'")
         pieces = self.accumulate * self.devices * self.nodes
@@ -118,6 +123,7 @@ _LEAST: Mapping[str, float] = {
     "step_factor": 0,
     "average_from": 1,
     "valid_every": 1,
+    "patience": 0,
     "accumulate": 1,
     "devices": 1,
     "nodes": 1,

@@ -28,6 +28,7 @@ class Standing:
     step: int = 0  # optimizer steps made
     epochs_closed: int = 0  # epochs that were validated and kept
     best: float | None = None  # score
+    since_best: int = 0  # validations behind it
     best_metrics: dict[str, float] = field(default_factory=dict)
     last_metrics: dict[str, float] = field(default_factory=dict)
     window: dict[str, list[float]] = field(

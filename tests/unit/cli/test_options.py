@@ -4,6 +4,7 @@ What an option does to the text of real speech is shown in tests/e2e.
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -140,6 +141,9 @@ def test_what_the_model_is_told_when_nothing_is_said(
         "max_initial_timestamp": 1.0,
         "seed": 0,
         "longform": "parallel",
+        "chunk_length_s": None,
+        "stride_length_s": None,
+        "match": None,
         "vad_filter": True,
         "vad_parameters": None,
         "gate": "auto",
@@ -208,10 +212,80 @@ def test_a_value_that_is_not_allowed_names_the_option_and_what_is(
 
 
 @pytest.mark.option("--longform")
-@pytest.mark.parametrize("name", ["sequential", "chunked"])
-def test_other_ways_through_long_recordings_come_later(name: str) -> None:
-    with pytest.raises(OptionError, match=f"--longform {name} comes in a later release"):
-        options(longform=name)
+def test_sequential_comes_later() -> None:
+    with pytest.raises(OptionError, match="--longform sequential comes in a later release"):
+        options(longform="sequential")
+
+
+@pytest.mark.option("--chunk_length")
+@pytest.mark.option("--stride")
+@pytest.mark.option("--match")
+def test_chunks_have_a_length_strides_and_a_way_of_merging() -> None:
+    chosen = options(longform="chunked", chunk_length="15", stride="2,3", match="hf").arguments()
+    expected = {
+        "longform": "chunked", "chunk_length_s": 15.0, "stride_length_s": (2.0, 3.0), "match": "hf",
+    }  # fmt: skip
+    assert expected == {name: chosen[name] for name in expected}
+    assert 2.5 == options(longform="chunked", stride="2.5").arguments()["stride_length_s"]
+    nothing = options().arguments()
+    assert {None} == {nothing[name] for name in ("chunk_length_s", "stride_length_s", "match")}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"chunk_length": "15"}, "--chunk_length has no effect without --longform chunked"),
+        ({"stride": "2"}, "--stride has no effect without --longform chunked"),
+        ({"match": "hf"}, "--match has no effect without --longform chunked"),
+        ({"chunk_length": "31"}, "--chunk_length: '31' is not a number from 1 to 30, or None"),
+        ({"chunk_length": "0"}, "--chunk_length: '0' is not a number from 1 to 30, or None"),
+        ({"stride": "-1"}, "--stride: '-1' is not seconds from 0 on, or LEFT,RIGHT, or None"),
+        ({"stride": "1,2,3"}, "--stride: '1,2,3' is not seconds from 0 on, or LEFT,RIGHT, or None"),
+        ({"match": "openai"}, "--match: 'openai' is not hf, or None"),
+    ],
+)
+def test_options_of_chunks_need_chunks_and_sense(given: dict[str, str], message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        options(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"only": "tags"}, "only tags"),
+        ({"only": "text,tokens"}, "only text,tokens"),
+        ({"labels": "Bark"}, "labels"),
+        ({"tags": "a.safetensors"}, "tags"),
+        ({"tokens": "a.safetensors"}, "tokens"),
+        ({"sounds": "only", "output_format": "srt"}, "sounds"),
+        ({"match": "hf", "logprob_threshold": "-2"}, "logprob_threshold"),
+        ({"match": "hf", "temperature": "0.5"}, "temperature"),
+        ({"match": "hf", "seed": "1"}, "seed"),
+        ({"match": "hf", "vad_threshold": "0.4"}, "vad_threshold"),
+        ({"match": "hf", "gate": "True"}, "gate"),
+        ({"match": "hf", "mel_floor": "file"}, "mel_floor"),
+    ],
+)
+def test_what_has_no_effect_on_chunks_is_refused(given: dict[str, str], name: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        options(longform="chunked", **given)
+    assert str(caught.value).startswith(f"--{name} ")
+    assert "drop one of them" in str(caught.value)
+
+
+def test_what_the_pipeline_does_anyway_may_be_asked_for() -> None:
+    chosen = options(
+        longform="chunked", match="hf", temperature_increment_on_fallback="None", gate="False",
+        compression_ratio_threshold="None", logprob_threshold="None", no_speech_threshold="None",
+        vad_filter="False",
+    )  # fmt: skip
+    assert ((0.0,), False) == (chosen.temperatures, chosen.vad_filter)
+
+
+def test_chunks_need_no_head_but_the_gates() -> None:
+    assert ("tokens",) == options(longform="chunked", output_format="json").idle_heads
+    assert ("tags", "tokens") == options(longform="chunked", gate="False").idle_heads
+    assert ("tags", "tokens") == options(longform="chunked", match="hf").idle_heads
 
 
 def test_voice_activity_starts_from_the_librarys_defaults() -> None:
@@ -242,5 +316,8 @@ def test_the_settings_of_a_result_hold_all_that_it_depends_on() -> None:
         window="10", hop="2", label_language="zh", output_format="srt", sounds="only",
         sound_names="Bark=woof", adapter="./lora",
     )  # fmt: skip
-    settings = {name.removesuffix("_s") for name in Listening(changed).settings()}
+    settings = {
+        name.removesuffix("_s").replace("stride_length", "stride")
+        for name in Listening(changed).settings()
+    }
     assert everything - apart - vad | {"vad_parameters"} == settings

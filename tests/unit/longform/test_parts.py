@@ -1,5 +1,7 @@
 """What is kept of a window, up to where it must be heard, and when it may leave."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -158,6 +160,24 @@ def test_a_seam_without_a_bridge_holds_nothing_back_once_the_next_window_is_ther
     assert [] == starts(job)
     job.parts.append(part_at(28, "end", done=False))
     assert [0.0] == starts(job)
+
+
+def test_a_chunk_waits_for_the_next_one_to_be_decoded() -> None:
+    job = job_of(part_at(0, "stride"))
+    assert [] == starts(job)
+    job.parts.append(part_at(20, "end", done=False))
+    assert [] == starts(job)
+    job.parts[1].is_done = True
+    assert [0.0, 20.0] == starts(job)
+
+
+def test_what_the_gate_dropped_where_two_chunks_overlap_is_told_once() -> None:
+    left, right = part_at(0, "stride"), part_at(20, "end")  # both heard 20 to 28 s
+    said = left.segments[0]
+    at = [replace(said, start=start_s, end=start_s + 1) for start_s in (5.0, 21.0, 26.0, 40.0)]
+    left.dropped, right.dropped = tuple(at[:3]), tuple(at[1:])
+    job_of(left, right).take_ready("en", lambda text: [])
+    assert (tuple(at[:2]), tuple(at[2:])) == (left.dropped, right.dropped)
 
 
 def test_ids_count_on_from_one_call_to_the_next() -> None:

@@ -327,6 +327,29 @@ def test_validation_has_a_stride_and_always_the_last_epoch(toy: ModuleType, tmp_
     assert [2, 4, 5] == [row["epoch"] for row in rows(tmp_path / "run") if "valid/loss" in row]
 
 
+def test_a_run_without_better_validations_ends_early(toy: ModuleType, tmp_path: Path) -> None:
+    # A rate at which nothing is learnt: the first validation stays the best.
+    result, _ = toy.toy_fit(tmp_path / "run", epochs=9, lr=1e-30, patience=2, weight_decay=0.0)
+    scores = [row["epoch"] for row in rows(tmp_path / "run") if "valid/score" in row]
+    assert [1, 2, 3] == scores
+    assert result.is_finished
+    assert "best" == result.weights
+    again, _ = toy.toy_fit(
+        tmp_path / "run", epochs=9, lr=1e-30, patience=2, weight_decay=0.0, resume=True
+    )
+    assert result.step == again.step
+
+
+def test_patience_is_kept_while_it_gets_better(toy: ModuleType, tmp_path: Path) -> None:
+    result, _ = toy.toy_fit(tmp_path / "run", "dropout=0.0", epochs=6, patience=1)
+    assert result.total_steps == result.step
+
+
+def test_patience_does_not_go_with_the_mean_of_epochs(toy: ModuleType) -> None:
+    with pytest.raises(OptionError, match=r"patience may end a run before the epochs"):
+        toy.toy_recipe(patience=1, average="epochs")
+
+
 def test_training_does_not_notice_validation(toy: ModuleType, tmp_path: Path) -> None:
     with_one = toy.toy_fit(tmp_path / "a", result="last")[1]
     without = toy.toy_fit(tmp_path / "b", result="last", data=toy.toy_data(valid=None))[1]

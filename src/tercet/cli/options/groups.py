@@ -179,8 +179,20 @@ class AudioOptions(ChannelOptions):
     """Which channels are heard, and in which pieces."""
 
     longform: str = valued(
-        AUDIO, "parallel", values.choice("parallel", "sequential", "chunked"), "parallel",
-        "How long recordings are cut: at pauses, windows independent of each other.",
+        AUDIO, "parallel", values.choice("parallel", "sequential", "chunked"), "parallel|chunked",
+        "How long recordings are cut: at pauses; or in chunks that overlap, for text alone.",
+    )  # fmt: skip
+    chunk_length: float | None = valued(
+        AUDIO, "None", values.or_none(values.number(1, 30)), "SECONDS",
+        "The length of chunks, 1 to 30; None: 30, for Distil-Whisper's models 15 or 25.",
+    )  # fmt: skip
+    stride: float | tuple[float, float] | None = valued(
+        AUDIO, "None", values.or_none(values.one_or_two(values.number(0, 30))), "SECONDS",
+        "On each side of a chunk, or LEFT,RIGHT: heard by the neighbour, too; None: a sixth of it.",
+    )  # fmt: skip
+    match: str | None = valued(
+        AUDIO, "None", values.or_none(values.choice("hf")), "hf",
+        "hf: chunks as transformers' pipeline hears and merges them; None: ours.",
     )  # fmt: skip
     mel_floor: str = valued(
         AUDIO, "window", values.choice("window", "file"), "window|file",
@@ -189,16 +201,26 @@ class AudioOptions(ChannelOptions):
 
     def audio_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Model.transcribe`."""
-        names = ("channel", "longform", "mel_floor")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "channel": self.channel,
+            "longform": self.longform,
+            "chunk_length_s": self.chunk_length,
+            "stride_length_s": self.stride,
+            "match": self.match,
+            "mel_floor": self.mel_floor,
+        }
 
     def check(self) -> None:
-        """One way through long recordings is here."""
+        """Chunks have options of their own."""
         super().check()
-        if self.longform != "parallel":
+        if self.longform == "sequential":
             raise OptionError(
-                f"--longform {self.longform} comes in a later release; until then only 'parallel'"
+                "--longform sequential comes in a later release; until then 'parallel' or 'chunked'"
             )
+        if self.longform != "chunked":
+            for name in ("chunk_length", "stride", "match"):
+                if getattr(self, name) is not None:
+                    raise OptionError(f"--{name} has no effect without --longform chunked; add it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,22 @@ def number(low: float = -math.inf, high: float = math.inf) -> Callable[[str], fl
     return parse
 
 
+def one_or_two(parse: Callable[[str], float]) -> Callable[[str], float | tuple[float, float]]:
+    """A number for both sides, or `LEFT,RIGHT`."""
+
+    def parse_sides(text: str) -> float | tuple[float, float]:
+        words = text.split(",")
+        try:
+            if len(words) == 1:
+                return parse(text)
+            left, right = map(parse, words)
+            return left, right
+        except ValueError:
+            raise ValueError("seconds from 0 on, or LEFT,RIGHT") from None
+
+    return parse_sides
+
+
 def whole(low: int) -> Callable[[str], int]:
     """A whole number, at least `low`."""
 

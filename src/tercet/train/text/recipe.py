@@ -137,6 +137,7 @@ class TextRecipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     learns: PartsRecipe = field(default_factory=PartsRecipe)
     valid_words: int = 40  # windows that each validation writes down; 0: none
+    recompute: bool = False  # blocks' inner values for their gradients: less memory, more time
     stored: Stored = "float16"
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 

@@ -130,6 +130,7 @@ class TextTask(TrainTask):
             heard,
             dropout=self._recipe.learns.dropout,
             outputs=outputs,
+            recompute=self._recipe.recompute and torch.is_grad_enabled(),
         )
         guides: list[Tensor] | None = [] if wants_outputs else None
         guide: Tensor | None = None

@@ -281,3 +281,37 @@ def test_peak_memory_of_the_losses_does_not_grow_with_the_texts() -> None:
             losses = text_losses(hidden, hidden.detach(), table, table, targets, Weights(1, 1, 2))
         losses.total.backward()
     assert max(sizes) <= 128 * 5120  # not 800 x 5000
+
+
+def test_recomputed_blocks_give_the_same_weights(toy: Path, tmp_path: Path) -> None:
+    kept = run(toy, tmp_path / "kept", overrides=("learns.dropout=0.2",))
+    again = run(toy, tmp_path / "again", overrides=("learns.dropout=0.2", "recompute=true"))
+    assert kept.step == again.step
+    first, second = arrays(tmp_path / "kept"), arrays(tmp_path / "again")
+    for name, value in first.items():
+        np.testing.assert_allclose(value, second[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_recomputing_keeps_less_in_memory(pair: Any) -> None:
+    import torch
+
+    from tercet.model import load_torch
+    from tercet.train.forced import hidden_of_text
+
+    _, decoder = load_torch(pair.student, dtype="float32", taps=False)
+    decoder.module.requires_grad_(True)
+    width = decoder.module.embed_tokens.weight.shape[1]
+    ids, states = torch.arange(40)[None], torch.randn(1, 100, width)
+
+    def kept(recompute: bool) -> int:
+        sizes: list[int] = []
+
+        def keep(value: torch.Tensor) -> torch.Tensor:
+            sizes.append(value.numel())
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            hidden_of_text(decoder.module, ids, states, recompute=recompute)
+        return sum(sizes)
+
+    assert kept(True) < 0.3 * kept(False)
