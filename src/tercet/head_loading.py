@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tercet.checkpoint import Checkpoint
+from tercet.checkpoint.adapter import AdaptedCheckpoint
 from tercet.checkpoint.heads import Head, Quantizer, TagHead
 from tercet.convert.head_fit import check_fits
 from tercet.convert.head_store import codebook_fingerprint
@@ -69,7 +70,9 @@ def find_heads(
         HeadError: a head is of the other kind, or does not fit the model.
         FingerprintError: it was trained on another encoder.
     """
-    beside = heads_beside(checkpoint.path)
+    # Beside a model lie heads for its encoder as it was before an adapter.
+    is_another = isinstance(checkpoint, AdaptedCheckpoint) and checkpoint.changes_encoder
+    beside = {} if is_another else heads_beside(checkpoint.path)
     found: dict[str, Head] = {}
     for reading, name in (("tags", tags), ("tokens", tokens)):
         if name is None:

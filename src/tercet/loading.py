@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tercet.checkpoint import Checkpoint, open_checkpoint
+from tercet.checkpoint.adapter import open_adapter, with_adapter
 from tercet.engine.choice import Choice, choose
 from tercet.engine.memory import check_fits, give_back_freed
 from tercet.engine.protocol import Decoder, Encoder, OpenGraph
+from tercet.errors import OptionError
 from tercet.head_loading import check_head_names, find_heads, open_heads
 from tercet.hub import find_model, find_tokenizer
+from tercet.hub.adapters import find_adapter
 from tercet.listener import Model
 from tercet.longform.settings import check_count
 from tercet.text.tokenizer import Tokenizer
@@ -23,6 +26,7 @@ def load_model(
     *,
     tags: str | Path | None = None,
     tokens: str | Path | None = None,
+    adapter: str | Path | None = None,
     device: str = "auto",
     compute_type: str = "auto",
     engine: str = "auto",
@@ -40,6 +44,8 @@ def load_model(
             ("whisper-at:medium"), or "owner/name:file" on the hub. None: the one that came with the model, if
             any; "none": no tags.
         tokens: A quantizer, for speech tokens: likewise (Tercet's, Ichigo's .pth, WhisperSpeech's .model).
+        adapter: A LoRA adapter of PEFT, merged into the model (not one in 8 bits): a folder, its file of
+            weights, or a hub id. If it changes the encoder, heads that lie beside the model are left aside.
         device: "cpu", "cuda", or "auto" (the CPU; a GPU is used when asked for).
         compute_type: "int8", "float32"; on the torch engine "float32", "bfloat16" or "float16". "auto":
             int8 on a CPU, float32 in torch on a CPU, float16 on a GPU.
@@ -53,7 +59,7 @@ def load_model(
 
     Raises:
         ModelNotFoundError: the name leads nowhere.
-        CheckpointError: the files are damaged, or no Whisper.
+        CheckpointError: the files are damaged, or no Whisper; or the adapter is of another kind or model.
         TokenizerError: the tokenizer is missing or another vocabulary's.
         HeadError: a head does not fit the model.
         FingerprintError: a head was trained on another encoder.
@@ -61,11 +67,9 @@ def load_model(
         OptionError: a value is not allowed, or two contradict each other.
     """
     choice = choose(engine, device, compute_type)
-    check_count("batch_size", batch_size)
-    if threads is not None:
-        check_count("threads", threads)
-    check_head_names(tags=tags, tokens=tokens)
+    _check_given(batch_size, threads, tags, tokens, adapter)
     checkpoint = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
+    checkpoint = adapted(checkpoint, adapter, offline=offline, on_progress=on_progress)
     found = find_heads(
         checkpoint, str(name), tags, tokens, offline=offline, on_progress=on_progress
     )
@@ -77,6 +81,37 @@ def load_model(
     return Model(
         str(name), encoder, decoder, tokenizer, batch_size=batch_size, overlap=overlap, heads=heads
     )
+
+
+def _check_given(
+    batch_size: int, threads: int | None, tags: object, tokens: object, adapter: object
+) -> None:
+    """Values that are none, before a model is looked for."""
+    check_count("batch_size", batch_size)
+    if threads is not None:
+        check_count("threads", threads)
+    check_head_names(tags=tags, tokens=tokens)
+    if adapter is not None and not isinstance(adapter, str | Path):
+        raise OptionError(f"adapter is {adapter!r}; give a PEFT adapter's folder, file or hub id")
+
+
+def adapted(
+    checkpoint: Checkpoint,
+    adapter: str | Path | None,
+    *,
+    offline: bool | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Checkpoint:
+    """The checkpoint with an adapter merged into what is read of it; itself where none is given.
+
+    Raises:
+        ModelNotFoundError: the name leads nowhere.
+        CheckpointError: the adapter is damaged, of another kind or model, or the checkpoint is in 8 bits.
+    """
+    if adapter is None:
+        return checkpoint
+    found = find_adapter(adapter, offline=offline, on_progress=on_progress)
+    return with_adapter(checkpoint, open_adapter(found))
 
 
 def tokenizer_of(checkpoint: Checkpoint, offline: bool | None = None) -> Tokenizer:

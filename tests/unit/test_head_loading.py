@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from tercet.checkpoint import Geometry, open_checkpoint, save_hugging_face
+from tercet.checkpoint import Checkpoint, Geometry, open_checkpoint, save_hugging_face
+from tercet.checkpoint.adapter import AdaptedCheckpoint, open_adapter, with_adapter
 from tercet.checkpoint.head_naming import head_shapes
 from tercet.checkpoint.heads import Head, HeadArrays, Origin, Quantizer, TagHead
+from tercet.convert.head_fit import bound_to
 from tercet.convert.head_store import write_head
-from tercet.errors import HeadError
+from tercet.errors import FingerprintError, HeadError
 from tercet.head_loading import find_heads
 
 GEOMETRY = Geometry(
@@ -59,6 +62,19 @@ def quantizer(name: str) -> Head:
             origin=Origin(name=name),
         )
     )
+
+
+def with_lora(model: Checkpoint, module: str, folder: Path) -> AdaptedCheckpoint:
+    """The model with an adapter of rank 1 on one of its `fc1`."""
+    folder.mkdir()
+    stem = f"base_model.model.model.{module}"
+    arrays = {
+        f"{stem}.lora_A.weight": np.ones((1, 64), np.float32),
+        f"{stem}.lora_B.weight": np.ones((256, 1), np.float32),
+    }
+    save_file(arrays, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 1, "lora_alpha": 1}')
+    return with_adapter(model, open_adapter(folder))
 
 
 @pytest.fixture
@@ -115,3 +131,28 @@ def test_progress_is_told_while_a_head_is_fetched(model, tmp_path, monkeypatch) 
         model, "mine", "owner/name:f.safetensors", None, offline=None, on_progress=move
     )
     assert ("fetched", [(5, 10)]) == (found.tags.origin.name, told)
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [("encoder.layers.0.fc1", (None, None)), ("decoder.layers.0.fc1", ("tags beside", None))],
+)
+def test_heads_beside_a_model_are_left_aside_where_an_adapter_changes_its_encoder(
+    model, tmp_path, module, expected
+) -> None:
+    write_head(model.path / "tags.safetensors", tag_head("tags beside"))
+    write_head(tmp_path / "mine.safetensors", tag_head("mine"))
+    adapted = with_lora(model, module, tmp_path / "lora")
+    assert expected == named(adapted)
+    assert ("mine", None) == named(adapted, tags=tmp_path / "mine.safetensors")
+
+
+def test_a_head_that_knows_its_encoder_is_refused_where_an_adapter_changes_it(
+    model, tmp_path
+) -> None:
+    bound = bound_to(tag_head("bound"), model, "mine")
+    write_head(tmp_path / "bound.safetensors", bound)
+    assert ("bound", None) == named(model, tags=tmp_path / "bound.safetensors")
+    adapted = with_lora(model, "encoder.layers.0.fc1", tmp_path / "lora")
+    with pytest.raises(FingerprintError, match=r"has another \(its weights are others\)"):
+        named(adapted, tags=tmp_path / "bound.safetensors")

@@ -3,11 +3,13 @@
 The weights are OpenAI's base; options are refused before any weights are looked for.
 """
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import tercet
 from tercet.checkpoint import open_checkpoint, save_hugging_face
@@ -38,6 +40,7 @@ SPOKEN = " Why should one not explore everything and study everything?"
         ({"batch_size": None}, "batch_size is None"),
         ({"batch_size": True}, "batch_size is True"),
         ({"tags": 5}, "tags is 5"),
+        ({"adapter": 5}, "adapter is 5; give a PEFT adapter's folder"),
         ({"tokens": ["a.safetensors"]}, "tokens is ['a.safetensors']"),
     ],
 )
@@ -188,6 +191,37 @@ def test_a_gpu_that_is_not_there_is_one_line(base_model) -> None:
         load_model(base_model, device="cuda")
     assert "try cpu" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_adapter_changes_what_is_heard(genuine_base, clips_dir, exact_text, tmp_path) -> None:
+    write_lora(tmp_path, scale=0.02)
+    model = load_model(genuine_base, compute_type="float32", adapter=tmp_path)
+    heard = model.transcribe(clips_dir / CLIP, language="en", temperature=0.0)
+    assert exact_text.segments[0].avg_logprob != heard.segments[0].avg_logprob
+    write_lora(tmp_path, scale=0.0)
+    assert_same(exact_text, exact(genuine_base, adapter=tmp_path))
+
+
+def test_the_shipped_model_is_in_8_bits_and_says_where_full_weights_are(
+    base_model, tmp_path
+) -> None:
+    write_lora(tmp_path, scale=0.02)
+    with pytest.raises(tercet.CheckpointError, match=r"an adapter needs the full ones") as raised:
+        load_model(base_model, adapter=tmp_path)
+    assert "openai/whisper-base: from the hub's cache, else the hub" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def write_lora(folder: Path, *, scale: float) -> None:
+    """An adapter of rank 1 for one matrix of base's encoder."""
+    stem = "base_model.model.model.encoder.layers.3.fc2"
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(1, 2048)).astype(np.float32)
+    b = scale * rng.normal(size=(512, 1)).astype(np.float32)
+    arrays = {f"{stem}.lora_A.weight": a, f"{stem}.lora_B.weight": b.astype(np.float32)}
+    save_file(arrays, folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
 
 
 def test_a_damaged_folder_is_one_line(base_model, tmp_path) -> None:

@@ -69,8 +69,8 @@ def _open_folder(folder: Path) -> Checkpoint:
         return open_ctranslate2(folder)
     if (folder / "adapter_config.json").is_file():
         raise CheckpointError(
-            f"{folder}: an adapter (LoRA or its kin) without its model; merge it first "
-            "(peft: merge_and_unload, then save_pretrained)"
+            f"{folder}: an adapter (LoRA or its kin) without its model; give the model, and this folder as "
+            "its adapter (--adapter)"
         )
     single = sorted(folder.glob("*.pt"))
     if len(single) == 1 and not config:

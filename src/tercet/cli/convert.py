@@ -75,6 +75,12 @@ _Revision = Annotated[
     str | None,
     typer.Option(metavar="REVISION", help="A branch, tag or commit of the hub repository."),
 ]
+_Adapter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Merge a PEFT adapter (LoRA): a folder, a file, or a hub id."
+    ),
+]
 _HeadMode = Annotated[
     str | None,
     typer.Option(
@@ -107,6 +113,7 @@ class ConvertOptions:
     to: str
     calibrate: tuple[str, ...]
     revision: str | None
+    adapter: str | None
     head_mode: str | None
     labels: str | None
     encoder: str | None
@@ -160,6 +167,7 @@ def _app() -> typer.Typer:
         to: _To = "tercet",
         calibrate: _Calibrate = None,
         revision: _Revision = None,
+        adapter: _Adapter = None,
         head_mode: _HeadMode = None,
         labels: _Labels = None,
         encoder: _Encoder = None,
@@ -173,6 +181,7 @@ def _app() -> typer.Typer:
             to=to,
             calibrate=tuple(calibrate or ()),
             revision=revision,
+            adapter=adapter,
             head_mode=head_mode,
             labels=labels,
             encoder=encoder,
@@ -188,6 +197,7 @@ def _convert_head(options: ConvertOptions) -> int:
         "to": options.to if options.to != "tercet" else None,
         "calibrate": options.calibrate,
         "revision": options.revision,
+        "adapter": options.adapter,
     }
     for name, value in unused.items():
         if value:
@@ -237,6 +247,7 @@ def _convert(options: ConvertOptions) -> int:
     from tercet.checkpoint import open_checkpoint
     from tercet.convert.conversion import Conversion, convert
     from tercet.hub import find_model, find_tokenizer
+    from tercet.loading import adapted
 
     began_s = monotonic()
     conversion = Conversion(
@@ -250,7 +261,7 @@ def _convert(options: ConvertOptions) -> int:
     conversion.check_folder()
     with _bar(options, "fetching") as on_progress:
         place = find_model(options.source, revision=options.revision, on_progress=on_progress)
-    checkpoint = open_checkpoint(place)
+        checkpoint = adapted(open_checkpoint(place), options.adapter, on_progress=on_progress)
     tokenizer = checkpoint.tokenizer_file or find_tokenizer(checkpoint.geometry.vocab_size)
     statistics = None
     if windows:

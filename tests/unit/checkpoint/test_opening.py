@@ -190,9 +190,9 @@ def test_an_unmerged_adapter_is_told_to_merge(folder):
     assert "merge it" in error_of(folder)
 
 
-def test_a_folder_with_an_adapter_alone_is_told_to_merge(tmp_path):
+def test_a_folder_with_an_adapter_alone_is_told_where_it_belongs(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
-    assert "merge it" in error_of(tmp_path)
+    assert "as its adapter (--adapter)" in error_of(tmp_path)
 
 
 def test_an_unknown_array_inside_the_encoder_is_an_error(folder):

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tercet.checkpoint import Geometry, open_checkpoint, save_hugging_face
 from tercet.cli.main import main
@@ -114,6 +115,29 @@ def test_a_calibration_that_cannot_be_is_one_line_and_leaves_nothing(
     assert said in err
     assert 1 == len(err.splitlines())
     assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_is_merged_into_what_is_written(convert, source, tmp_path):
+    module = "model.decoder.layers.0.fc1"
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(2, 64)).astype(np.float32)
+    b = rng.normal(size=(256, 2)).astype(np.float32)
+    stem, lora = f"base_model.model.{module}", tmp_path / "lora"
+    lora.mkdir()
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 6}
+    (lora / "adapter_config.json").write_text(json.dumps(config))
+    save_file(
+        {f"{stem}.lora_A.weight": a, f"{stem}.lora_B.weight": b}, lora / "adapter_model.safetensors"
+    )
+    assert 0 == convert("--compute_type", "float32", "--adapter", lora)[0]
+    before, after = open_checkpoint(source), open_checkpoint(tmp_path / "out")
+    expected = before.read(f"{module}.weight") + 3 * b @ a
+    np.testing.assert_allclose(expected, after.read(f"{module}.weight"), rtol=1e-5, atol=1e-5)
+    assert [f"{module}.weight"] == [
+        name for name in before.names() if not np.array_equal(before.read(name), after.read(name))
+    ]
+    code, _, err = convert("--adapter", tmp_path / "nowhere", "--force")
+    assert (2, 1, True) == (code, len(err.splitlines()), "nowhere': no such file" in err)
 
 
 def test_revision_is_passed_to_the_hub(convert, monkeypatch, source):

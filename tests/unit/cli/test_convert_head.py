@@ -269,6 +269,7 @@ def test_ctrl_c_leaves_nothing(convert, source, tmp_path, monkeypatch):
         (["--to", "onnx"], "--to has no effect on a head"),
         (["--calibrate", "a.wav"], "--calibrate has no effect on a head"),
         (["--revision", "v2"], "--revision has no effect on a head"),
+        (["--adapter", "lora"], "--adapter has no effect on a head"),
         (["--head_mode", "mean_mlp"], "this one tells its own"),
     ],
 )

@@ -26,6 +26,7 @@ def options(**texts: str) -> ListenOptions:
 
 
 @pytest.mark.option("--model")
+@pytest.mark.option("--adapter")
 @pytest.mark.option("--device")
 @pytest.mark.option("--compute_type")
 @pytest.mark.option("--engine")
@@ -57,6 +58,7 @@ def options(**texts: str) -> ListenOptions:
     ("option", "value", "argument", "expected"),
     [
         ("--model", "turbo", "model", "turbo"),
+        ("--adapter", "./lora", "adapter", "./lora"),
         ("--device", "cuda", "device", "cuda"),
         ("--compute_type", "float32", "compute_type", "float32"),
         ("--engine", "torch", "engine", "torch"),
@@ -118,6 +120,7 @@ def test_what_the_model_is_told_when_nothing_is_said(
     run_tercet("listen", "a.mp3")
     assert {
         "model": "base",
+        "adapter": None,
         "device": "auto",
         "compute_type": "auto",
         "engine": "auto",
@@ -311,7 +314,7 @@ def test_the_settings_of_a_result_hold_all_that_it_depends_on() -> None:
         only="text,tags,tokens", tags="a.safetensors", tokens="b.safetensors", labels="Bark", top_k="3",
         threshold="0.2", off_threshold="0.1", min_duration="0.8", min_gap="0.4", at_time_res="10",
         window="10", hop="2", label_language="zh", output_format="srt", sounds="only",
-        sound_names="Bark=woof",
+        sound_names="Bark=woof", adapter="./lora",
     )  # fmt: skip
     settings = {
         name.removesuffix("_s").replace("stride_length", "stride")

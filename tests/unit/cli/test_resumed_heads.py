@@ -1,10 +1,12 @@
-"""--resume and heads: a head is what its file holds, not what the file is called."""
+"""--resume, heads and adapters: one is what its file holds, not what the file is called."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tercet.dataset.token_tables import finished_ids
 
@@ -39,6 +41,27 @@ def test_a_copy_of_a_head_is_the_same_head(tagged: Callable[..., list[str]]) -> 
         Path(name).write_bytes(b"one head")
     heard = tagged("--tags", "mine.safetensors"), tagged("--tags", "./copy.safetensors")
     assert (["a.mp3"], []) == heard
+
+
+def test_an_adapter_counts_by_its_settings_and_weights_wherever_it_lies(
+    tagged: Callable[..., list[str]],
+) -> None:
+    weights = {"base_model.model.x.lora_A.weight": np.ones((2, 3), np.float32)}
+    for name in ("lora", "copy"):
+        Path(name).mkdir()
+        save_file(weights, Path(name, "adapter_model.safetensors"))
+        Path(name, "adapter_config.json").write_text(
+            '{"peft_type": "LORA", "r": 2, "lora_alpha": 2}'
+        )
+    assert ["a.mp3"] == tagged()
+    assert ["a.mp3"] == tagged("--adapter", "lora")
+    assert [] == tagged("--adapter", "./copy")
+    Path("lora", "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 9}')
+    assert ["a.mp3"] == tagged("--adapter", "lora")
+    save_file({name: 2 * each for name, each in weights.items()}, "copy/adapter_model.safetensors")
+    assert ["a.mp3"] == tagged("--adapter", "copy")
+    assert ["a.mp3"] == tagged("--adapter", "somebody/lora")
+    assert [] == tagged("--adapter", "somebody/lora")
 
 
 def test_a_head_that_came_with_the_model_counts_too(tagged: Callable[..., list[str]]) -> None:

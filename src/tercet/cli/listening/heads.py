@@ -1,4 +1,4 @@
-"""Which heads a run reads with, known by what they hold: a file that was trained anew is another head.
+"""Which heads and adapter a run reads with, known by what they hold: what was trained anew is another.
 
 Opens and fetches none.
 """
@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from tercet.cli.options.groups import NO_HEAD, ModelOptions
-from tercet.errors import ModelNotFoundError
+from tercet.errors import ModelNotFoundError, TercetError
 
 _DIGITS = 16  # 64 bits of SHA-256
 
@@ -33,6 +33,24 @@ def heads_by_content(options: ModelOptions) -> dict[str, str]:
             file = None if name == NO_HEAD else head_here(name)
             contents[reading] = name if file is None else _content(file)
     return contents
+
+
+def adapter_by_content(options: ModelOptions) -> dict[str, str]:
+    """What --resume goes by: {"adapter": ...}, or nothing where none is named.
+
+    As heads: one on this machine stands for its content, one of the hub for its name.
+    """
+    if options.adapter is None:
+        return {}
+    from tercet.checkpoint.adapter import adapter_digest  # late: --help needs none of it
+    from tercet.hub.adapters import adapter_here
+
+    path = adapter_here(options.adapter)
+    try:
+        content = options.adapter if path is None else f"sha256:{adapter_digest(path)}"
+    except TercetError:  # said where it is opened
+        content = options.adapter
+    return {"adapter": content}
 
 
 def _beside(model: str) -> dict[str, Path]:

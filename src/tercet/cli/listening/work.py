@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tercet.cli.inputs import Input
-from tercet.cli.listening.heads import heads_by_content
+from tercet.cli.listening.heads import adapter_by_content, heads_by_content
 from tercet.cli.listening.results import Form, Result
 from tercet.cli.options.groups import CommandOptions
 from tercet.errors import TercetError
@@ -37,8 +37,12 @@ class Work(ABC):
         self.model = model
 
     def model_settings(self) -> dict[str, Any]:
-        """What of the model a result depends on; heads are known by their content."""
-        return {**self.common.model_settings(), **heads_by_content(self.common)}
+        """What of the model a result depends on; heads and an adapter are known by their content."""
+        return {
+            **self.common.model_settings(),
+            **heads_by_content(self.common),
+            **adapter_by_content(self.common),
+        }
 
     @property
     def is_split(self) -> bool:

@@ -72,6 +72,10 @@ class ModelOptions(Options):
         MODEL, "base", values.plain, "NAME",
         "A known name (tiny ... large-v3, turbo, distil-*), a hub id, a folder or a file.",
     )  # fmt: skip
+    adapter: str | None = valued(
+        MODEL, "None", values.or_none(values.plain), "NAME",
+        "A PEFT adapter (LoRA) merged into it: a folder, its weights' file, or a hub id.",
+    )  # fmt: skip
     device: str = valued(
         MODEL,
         "auto",
@@ -101,7 +105,7 @@ class ModelOptions(Options):
 
     def load_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `tercet.load_model`, its name aside."""
-        names = ("device", "compute_type", "engine", "batch_size")
+        names = ("adapter", "device", "compute_type", "engine", "batch_size")
         return {
             **{name: getattr(self, name) for name in names},
             "threads": self.threads or None,
@@ -126,11 +130,15 @@ class ModelOptions(Options):
 
     @property
     def shown_names(self) -> str:
-        """The model and the heads that are named, for the bar while one of them is fetched."""
-        return ", ".join([self.model, *(head for head in self.heads.values() if head != NO_HEAD)])
+        """The model, the adapter and the heads that are named, for the bar while one of them is fetched."""
+        others = (self.adapter, *self.heads.values())
+        return ", ".join([self.model, *(each for each in others if each not in (None, NO_HEAD))])
 
     def model_settings(self) -> dict[str, Any]:
-        """What of the model a result depends on, heads aside. Threads and batch size are not among it."""
+        """What of the model a result depends on, heads and adapter aside.
+
+        Threads and batch size are not among it.
+        """
         names = ("model", "device", "compute_type", "engine")
         return {name: getattr(self, name) for name in names}
 

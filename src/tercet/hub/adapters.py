@@ -1,0 +1,58 @@
+"""Find a PEFT adapter: by path, or as a repository of the hub, of which two files are fetched.
+
+Whether it is one that can be merged is `checkpoint/adapter.py`'s concern.
+"""
+
+from pathlib import Path
+
+from tercet.errors import ModelNotFoundError
+from tercet.hub.caches import snapshot_folder
+from tercet.hub.find import HUB_ID, is_offline
+from tercet.hub.transfer import Progress
+
+_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_WAY = "give the folder of a copy"
+
+
+def find_adapter(
+    name: str | Path, *, offline: bool | None = None, on_progress: Progress | None = None
+) -> Path:
+    """A folder or file that `tercet.checkpoint.adapter.open_adapter` can open.
+
+    Args:
+        name: A PEFT folder, the file of weights in one, or a hub id ("owner/name"; a folder of that path
+            comes first).
+        offline: True never asks the hub; None follows the environment's `HF_HUB_OFFLINE`.
+        on_progress: Called while bytes arrive, with those done and those known to come.
+
+    Raises:
+        ModelNotFoundError: nothing of that name can be had; one line says what to do.
+    """
+    if (path := adapter_here(name)) is not None:
+        return path
+    text = str(name)
+    if isinstance(name, Path) or not HUB_ID.fullmatch(text):
+        raise ModelNotFoundError(
+            f"adapter {text!r}: no such file or folder; give a PEFT folder, or a hub id (owner/name)"
+        )
+    folder = snapshot_folder(text)
+    if folder is not None and all((folder / file).is_file() for file in _FILES):
+        return folder
+    about = f"adapter {text!r}"
+    if is_offline(offline):
+        raise ModelNotFoundError(
+            f"{about} is not on this machine and the hub is switched off; {_WAY}"
+        )
+    from tercet.hub.fetch import fetch_file
+
+    found = [fetch_file(about, _WAY, text, file, on_progress=on_progress) for file in _FILES]
+    return found[-1].parent
+
+
+def adapter_here(name: str | Path) -> Path | None:
+    """The file or folder that a name is the path of; None for what is not there, or is only on the hub."""
+    try:
+        path = Path(name).expanduser()
+        return path if str(name) and path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long for a path, no such user
+        return None
