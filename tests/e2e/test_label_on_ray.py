@@ -168,7 +168,7 @@ OPTIONS: dict[str, Any] = {"batch_size": 2, "rows_per_shard": 6}
 
 
 @pytest.mark.usefixtures("ray")
-def test_the_shards_are_those_of_one_machine(
+def test_the_shards_are_those_of_alonemachine(
     manifest: Manifest, tmp_path: Path, namer: Namer
 ) -> None:
     label(manifest, tmp_path / "one", SETTINGS, open_teacher=namer, **OPTIONS)
@@ -199,7 +199,7 @@ def test_the_shards_are_those_of_one_machine(
 
 
 @pytest.mark.usefixtures("ray")
-def test_what_a_killed_worker_had_in_hand_is_done_by_another(
+def test_what_a_killed_worker_had_in_hand_is_daloneby_another(
     manifest: Manifest, tmp_path: Path, namer: Namer
 ) -> None:
     label(manifest, tmp_path / "one", SETTINGS, open_teacher=namer, **OPTIONS)
@@ -391,7 +391,13 @@ def test_with_real_weights_kill_9_of_a_worker_changes_no_label(
     assert 0 == one.returncode, told
     assert printed_by_one == printed
     assert 6 == len(ids(tmp_path / "one"))
-    assert list(read_labels(tmp_path / "one")) == list(read_labels(tmp_path / "many"))
+    # Sums of floats depend on how many threads a worker has; what is written down does not.
+    alone, many = (list(read_labels(tmp_path / name)) for name in ("one", "many"))
+    assert [(each.id, each.text, each.text_ids) for each in alone] == [
+        (each.id, each.text, each.text_ids) for each in many
+    ]
+    for mine, other in zip(alone, many, strict=True):
+        assert pytest.approx(mine.avg_logprob, abs=1e-2) == other.avg_logprob
 
 
 def test_sigterm_keeps_what_has_arrived(

@@ -23,6 +23,7 @@ import pytest
 
 from tercet.checkpoint import Geometry, save_hugging_face
 from tercet.checkpoint.arrays import MemoryCheckpoint
+from tercet.text.vocabulary_files import VOCABULARY_FILES
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE_BYTES = 10_000  # from here on a file lies in the storage, as LFS files do
@@ -239,6 +240,9 @@ def checkpoint_files(
         random_checkpoint(geometry), folder, dtype="float16",
         tokenizer_file=byte_tokenizer_file(51865),
     )  # fmt: skip
+    # The older files of a vocabulary are large, too; here the weights shall be the only ones.
+    for name in VOCABULARY_FILES:
+        (folder / name).unlink()
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     others = {"pytorch_model.bin": b"x" * 20_000, "onnx/config.json": b"{}", "README.md": b"-"}
     return {**files, **others}

@@ -24,7 +24,7 @@ from tercet.hub.pull import pull_model
 
 NEEDED = {
     "config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
-    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
+    "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
 
 

@@ -200,7 +200,7 @@ def test_the_threshold_of_events_reaches_the_model(
         (2, "--threshold 2: give a number from 0 to 1", ["tags", "m.jsonl", "--threshold", "2"]),
         (2, "--where 'fold': write FIELD=VALUE", ["tags", "m.jsonl", "--where", "fold"]),
         (2, "No such option: --beam", ["tags", "m.jsonl", "--beam", "5"]),
-        (2, "No such command 'text'", ["text", "m.jsonl"]),
+        (2, "No such command 'words'", ["words", "m.jsonl"]),
         (2, "Missing argument", ["tags"]),
         (2, "'xml' is not one of 'text', 'json'", ["tags", "m.jsonl", "--format", "xml"]),
         (2, "--noise 'pink': give white, babble", ["tokens", "m.jsonl", "--noise", "white,pink"]),
