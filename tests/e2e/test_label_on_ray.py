@@ -168,7 +168,7 @@ OPTIONS: dict[str, Any] = {"batch_size": 2, "rows_per_shard": 6}
 
 
 @pytest.mark.usefixtures("ray")
-def test_the_shards_are_those_of_alonemachine(
+def test_the_shards_are_those_of_one_machine(
     manifest: Manifest, tmp_path: Path, namer: Namer
 ) -> None:
     label(manifest, tmp_path / "one", SETTINGS, open_teacher=namer, **OPTIONS)
@@ -199,7 +199,7 @@ def test_the_shards_are_those_of_alonemachine(
 
 
 @pytest.mark.usefixtures("ray")
-def test_what_a_killed_worker_had_in_hand_is_daloneby_another(
+def test_what_a_killed_worker_had_in_hand_is_done_by_another(
     manifest: Manifest, tmp_path: Path, namer: Namer
 ) -> None:
     label(manifest, tmp_path / "one", SETTINGS, open_teacher=namer, **OPTIONS)
