@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -66,8 +65,8 @@ def own_step(folder: Path, batch: Batch, args: Any, *, is_cached: bool) -> Calla
         loop=loop,
     )
     if is_cached:
-        with torch.inference_mode():
-            batch = batch._replace(sound=encoder.module(batch.sound).clone())
+        with torch.no_grad():  # not inference_mode: its tensors cannot be saved for gradients
+            batch = batch._replace(sound=encoder.module(batch.sound))
     networks = Networks(
         student=decoder.module,
         teacher=its_decoder.module,
@@ -151,7 +150,15 @@ def alone(name: str, given: Any) -> None:
     (step,) = steps(Path(given.folder), given.length, given, (name,)).values()
     step()
     step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(high_water_mb())
+
+
+def high_water_mb() -> float:
+    """This process's largest resident set. Linux hands `ru_maxrss` down from the process that started it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit("peak memory needs Linux's /proc/self/status")
 
 
 def measure(folder: Path, length: int, args: Any) -> dict[str, Any]:
