@@ -57,7 +57,6 @@ def _table(facts: Facts, data: str, systems: Sequence[SystemFigures]) -> list[st
     ]
     for told, values in (
         ("repeats in 1000 words", [each.repeats_per_1000_words for each in ordered]),
-        ("seconds of sound per second", [each.rtfx for each in ordered]),
     ):
         rows.append((told, ["" if value is None else f"{value:.3g}" for value in values]))
     counted = next((each.utterances for each in ordered if each.utterances is not None), None)

@@ -217,7 +217,8 @@ def _limits(facts: Facts) -> list[str]:
     heard_s = sum(each.counted("kept_s") or 0.0 for each in facts.labels)
     if heard_s:
         lines.append(
-            f"- It learnt from {duration(heard_s)} of speech; unlike speech may fare worse."
+            f"- Its labels are of {duration(heard_s)} of speech, with what was held out; unlike speech may "
+            "fare worse."
         )
     if facts.languages and facts.model is not None and facts.model.geometry.is_multilingual:
         told = ", ".join(facts.languages)

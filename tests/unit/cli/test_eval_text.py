@@ -262,3 +262,15 @@ def test_a_manifest_without_texts_is_one_line(
     ran = run_tercet("eval", "text", "m.jsonl")
     assert (1, []) == (ran.code, models.loaded)
     assert "m.jsonl: no row has a text; there is nothing to compare with" in ran.err
+
+
+def test_a_card_reads_what_is_printed(evaluate: Run) -> None:
+    from tercet.publish.text_reports import read_text_report
+
+    words = ["--by", "room", "--noise", "white", "--snr_db", "0", "--compare", "base", "good"]
+    Path("report.json").write_text(evaluate(*words, "-f", "json").out)
+    report = read_text_report(Path("report.json"))
+    assert [("base", "m", 0.2), ("good", "m", 0.0)] == [
+        (each.model, each.data, each.rates["wer"].rate) for each in report.systems
+    ]
+    assert pytest.approx([0.2]) == [each.difference for each in report.comparisons]

@@ -174,7 +174,7 @@ def test_a_comparison_says_who_is_better_and_how_surely(
 ) -> None:
     compared = {
         "first": str(run_folder / "model"), "second": str(tmp_path / "home" / "big-teacher"),
-        "difference": 0.0212, "interval": {"low": 0.01, "high": 0.03}, "p_value": 0.004,
+        "difference": 0.0212, "interval": [0.01, 0.03], "p_value": 0.004,
     }  # fmt: skip
     report = write_report("both", str(run_folder / "model"), 0.0712, comparison=compared)
     say(run_folder / "model", "--eval", report)

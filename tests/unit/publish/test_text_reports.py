@@ -1,13 +1,14 @@
-"""Reports of error rates are read by what is looked for, wherever it stands."""
+"""What a card takes from reports of `tercet eval text`."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tercet.errors import DataError
 from tercet.evaluate.bootstrap import Interval, PairedTest
+from tercet.evaluate.text.report import comparison_json
 from tercet.evaluate.text_scores import Edits, Rate, TextScores
 from tercet.publish.text_reports import Measured, TextReport, read_text_report
 
@@ -34,8 +35,9 @@ def read(tmp_path: Path) -> Any:
     return from_value
 
 
-def test_the_scores_own_form_is_read_back(read: Any) -> None:
-    (system,) = read({"model": "base", "manifest": "a/b.jsonl", "figures": scores()}).systems
+def test_a_report_of_one_model_is_read(read: Any) -> None:
+    whole = {"model": "base", "manifest": "a/b.jsonl", "scores": scores()}
+    (system,) = read(whole).systems
     assert ("base", "b", 20, 2.0) == (
         system.model, system.data, system.utterances, system.repeats_per_1000_words,
     )  # fmt: skip
@@ -43,32 +45,18 @@ def test_the_scores_own_form_is_read_back(read: Any) -> None:
     assert Measured(0.05, 0.04, 0.06) == system.rates["wer"]
 
 
-@pytest.mark.parametrize(
-    "whole",
-    [
-        {"model": "base", **scores()},
-        {"model": "base", "scores": scores(), "by_length": {"short": {"scores": scores(0.9)}}},
-        {"model": "base", "report": {"overall": scores(), "groups": [{"x": scores(0.9)}]}},
-    ],
-)
-def test_parts_of_the_corpus_are_not_taken_for_the_whole(read: Any, whole: object) -> None:
-    (system,) = read(whole).systems
+def test_parts_of_the_corpus_are_not_taken_for_the_whole(read: Any) -> None:
+    part = {"name": "0 to 5 s", **scores(0.9)}
+    (system,) = read({"model": "base", "scores": scores(), "lengths": [part]}).systems
     assert ("base", 0.05) == (system.model, system.rates["wer"].rate)
 
 
-def test_two_systems_and_their_comparison_are_found(read: Any) -> None:
-    test = asdict(
-        PairedTest(
-            difference=-0.01, interval=Interval(-0.02, 0.0), p_value=0.03, wins=5, losses=2, ties=9
-        )
+def test_two_models_and_their_comparison_are_read(read: Any) -> None:
+    test = PairedTest(
+        difference=-0.01, interval=Interval(-0.02, 0.0), p_value=0.03, wins=5, losses=2, ties=9
     )
-    report = read(
-        {
-            "manifest": "b.jsonl",
-            "systems": [{"model": "x", "scores": scores()}, {"model": "y", "scores": scores(0.06)}],
-            "comparison": test,
-        }
-    )
+    models = [{"model": "x", "scores": scores()}, {"model": "y", "scores": scores(0.06)}]
+    report = read({"models": models, "comparison": comparison_json(("x", "y"), test)})
     assert {"x": 0.05, "y": 0.06} == {each.model: each.rates["wer"].rate for each in report.systems}
     (compared,) = report.comparisons
     assert ("x", "y", "wer", -0.01, -0.02, 0.0, 0.03) == (
@@ -77,11 +65,18 @@ def test_two_systems_and_their_comparison_are_found(read: Any) -> None:
     )  # fmt: skip
 
 
-def test_systems_by_name_are_called_by_their_keys(read: Any) -> None:
-    report = read({"results": {"small": scores(), "tiny": scores(0.1)}})
-    assert ["small", "tiny"] == [each.model for each in report.systems]
+def test_a_manifest_without_a_name_of_its_own_has_its_folders(read: Any) -> None:
+    whole = {"manifest": "data/librispeech/manifest.jsonl", "scores": scores()}
+    assert "librispeech" == read(whole).systems[0].data
+    assert "manifest" == read(whole | {"manifest": "manifest.jsonl"}).systems[0].data
 
 
 def test_an_interval_that_nobody_has_is_none(read: Any) -> None:
-    (system,) = read({"wer": {"rate": 0.5, "interval": None}}).systems
+    (system,) = read({"scores": {"wer": {"rate": 0.5, "interval": None}}}).systems
     assert Measured(0.5, None, None) == system.rates["wer"]
+
+
+@pytest.mark.parametrize("whole", [{}, {"models": 3}, {"models": []}, {"scores": {"wer": 0.1}}])
+def test_what_has_no_rates_is_one_line(read: Any, whole: object) -> None:
+    with pytest.raises(DataError, match=r"report\.json: has no word error rates"):
+        read(whole)
