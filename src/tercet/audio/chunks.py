@@ -3,14 +3,13 @@
 No decoding of text and no mels. How texts of overlapping chunks are merged is `longform/`'s business.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tercet.audio.vad import VadOptions
-from tercet.audio.windows import PIECE_SAMPLES, Cut, Voices, Window
+from tercet.audio.windows import Cutter, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class ChunkPlan:
         return self.length - self.left - self.right
 
 
-class Chunker:
+class Chunker(Cutter):
     """Audio in pushes of any size, chunks out.
 
     Chunk k starts at k times the plan's hop. The last chunk is the first one that reaches the recording's
@@ -36,64 +35,13 @@ class Chunker:
     """
 
     def __init__(self, plan: ChunkPlan, vad: VadOptions | None) -> None:
+        super().__init__(vad)
         self._plan = plan
-        self._voices = None if vad is None else Voices(vad)
-        self._pieces: list[np.ndarray] = []
-        self._held = 0
-        self._start = 0
-        self._waiting: deque[Window] = deque()  # cut, but where speech is in them is not sure yet
 
-    def push(self, samples: np.ndarray) -> list[Window]:
-        """Take float32 [n] at 16 kHz; give the chunks that are complete."""
-        ready: list[Window] = []
-        for at in range(0, samples.size, PIECE_SAMPLES):
-            piece = samples[at : at + PIECE_SAMPLES].astype(np.float32)
-            self._pieces.append(piece)
-            self._held += piece.size
-            if self._voices is not None:
-                self._voices.push(piece)
-            # One sample more than a chunk: now it is known not to be the last.
-            while self._held > self._plan.length:
-                self._take(self._plan.length, "stride")
-                self._drop(self._plan.hop)
-            ready += self._settled()
-        return ready
-
-    def finish(self) -> list[Window]:
-        """The recording is over; give the rest. Nothing for a recording without samples."""
-        if self._voices is not None:
-            self._voices.finish()
-        if self._held:
-            self._take(self._held, "end")
-        return self._settled()
-
-    def _take(self, size: int, cut: Cut) -> None:
-        joined = np.concatenate(self._pieces)
-        self._pieces = [joined]
-        voice = None if self._voices is None else self._voices.per_frame(self._start, size)
-        self._waiting.append(Window(self._start, joined[:size].copy(), cut, (), voice))
-
-    def _drop(self, size: int) -> None:
-        (joined,) = self._pieces
-        self._pieces = [joined[size:].copy()]
-        self._held -= size
-        self._start += size
-        if self._voices is not None:
-            self._voices.forget_probabilities(self._start)
-
-    def _settled(self) -> list[Window]:
-        ready = []
-        while self._waiting:
-            chunk = self._waiting[0]
-            speech: tuple[tuple[int, int], ...] = ((chunk.start, chunk.end),)
-            if self._voices is not None:
-                if not self._voices.is_settled(chunk.end):
-                    break
-                speech = self._voices.speech(chunk.start, chunk.end)
-                self._voices.forget_regions(chunk.start + self._plan.hop)
-            ready.append(replace(chunk, speech=speech))
-            self._waiting.popleft()
-        return ready
+    def _cut_complete(self) -> None:
+        # One sample more than a chunk: now it is known not to be the last.
+        while self._held > self._plan.length:
+            self._take(self._plan.length, "stride", hop=self._plan.hop)
 
 
 def chunks(

@@ -115,7 +115,83 @@ class Voices:
             self._first_chunk += 1
 
 
-class Windower:
+class Cutter:
+    """Audio in pushes of any size, windows out; where they are cut is the heirs' business.
+
+    `vad` None: nobody listens for voices, and every window counts as speech.
+    """
+
+    def __init__(self, vad: VadOptions | None) -> None:
+        self._voices = None if vad is None else Voices(vad)
+        self._pieces: list[np.ndarray] = []
+        self._held = 0
+        self._start = 0
+        # Cut, but where speech is in them is not sure yet; with the first sample that is still needed then.
+        self._waiting: deque[tuple[Window, int]] = deque()
+
+    def push(self, samples: np.ndarray) -> list[Window]:
+        """Take float32 [n] at 16 kHz; give the windows that are complete."""
+        ready: list[Window] = []
+        for at in range(0, samples.size, PIECE_SAMPLES):
+            piece = samples[at : at + PIECE_SAMPLES].astype(np.float32)
+            self._pieces.append(piece)
+            self._held += piece.size
+            if self._voices is not None:
+                self._voices.push(piece)
+            self._cut_complete()
+            ready += self._settled()
+        return ready
+
+    def finish(self) -> list[Window]:
+        """The recording is over; give the rest. Nothing for a recording without samples."""
+        if self._voices is not None:
+            self._voices.finish()
+        self._cut_rest()
+        if self._held:
+            self._take(self._held, "end")
+        return self._settled()
+
+    def _cut_complete(self) -> None:
+        """Cut all windows whose ends are known."""
+        raise NotImplementedError
+
+    def _cut_rest(self) -> None:
+        """Nothing more comes: cut all but the last window."""
+
+    def _joined(self) -> np.ndarray:
+        """All that is held."""
+        self._pieces = [np.concatenate(self._pieces)]
+        return self._pieces[0]
+
+    def _take(self, size: int, cut: Cut, *, hop: int | None = None) -> None:
+        """Make a window of the first samples; the next one begins `hop` behind it, or at its end."""
+        step = size if hop is None else hop
+        joined = self._joined()
+        voice = None if self._voices is None else self._voices.per_frame(self._start, size)
+        window = Window(self._start, joined[:size].copy(), cut, (), voice)
+        self._pieces = [joined[step:].copy()]
+        self._held -= step
+        self._start += step
+        self._waiting.append((window, self._start))
+        if self._voices is not None:
+            self._voices.forget_probabilities(self._start)
+
+    def _settled(self) -> list[Window]:
+        ready = []
+        while self._waiting:
+            window, needed_from = self._waiting[0]
+            speech: tuple[tuple[int, int], ...] = ((window.start, window.end),)
+            if self._voices is not None:
+                if not self._voices.is_settled(window.end):
+                    break
+                speech = self._voices.speech(window.start, window.end)
+                self._voices.forget_regions(needed_from)
+            ready.append(replace(window, speech=speech))
+            self._waiting.popleft()
+        return ready
+
+
+class Windower(Cutter):
     """Audio in pushes of any size, windows out.
 
     A window ends at the longest pause of its last third (20 to 30 s) that holds a point of the 0.4 s grid;
@@ -128,70 +204,21 @@ class Windower:
     (what Whisper users know as `vad_filter`).
     """
 
-    def __init__(self, vad: VadOptions | None) -> None:
-        self._voices = None if vad is None else Voices(vad)
-        self._pieces: list[np.ndarray] = []
-        self._held = 0
-        self._start = 0
-        self._waiting: deque[Window] = deque()  # cut, but where speech is in them is not sure yet
+    def _cut_complete(self) -> None:
+        while self._held >= _DECISION_SAMPLES:
+            self._cut_one(LONGEST_SAMPLES)
 
-    def push(self, samples: np.ndarray) -> list[Window]:
-        """Take float32 [n] at 16 kHz; give the windows that are complete."""
-        ready: list[Window] = []
-        for at in range(0, samples.size, PIECE_SAMPLES):
-            piece = samples[at : at + PIECE_SAMPLES].astype(np.float32)
-            self._pieces.append(piece)
-            self._held += piece.size
-            if self._voices is not None:
-                self._voices.push(piece)
-            while self._held >= _DECISION_SAMPLES:
-                self._cut_one(LONGEST_SAMPLES)
-            ready += self._settled()
-        return ready
-
-    def finish(self) -> list[Window]:
-        """The recording is over; give the rest. Nothing for a recording without samples."""
-        if self._voices is not None:
-            self._voices.finish()
+    def _cut_rest(self) -> None:
         if self._held > LONGEST_SAMPLES:
             rest = self._held - SHORTEST_REST_SAMPLES
             self._cut_one(rest // GRID_SAMPLES * GRID_SAMPLES)
-        if self._held:
-            self._take(self._held, "end")
-        return self._settled()
 
     def _cut_one(self, latest: int) -> None:
         """Cut at the best point from 20 s to `latest`, knowing 34 s, or all that is left."""
-        joined = np.concatenate(self._pieces)
-        self._pieces = [joined]
-        known = joined[:_DECISION_SAMPLES]
+        known = self._joined()[:_DECISION_SAMPLES]
         voice = None if self._voices is None else self._voices.per_frame(self._start, known.size)
         size, kind = best_cut(known, voice, EARLIEST_CUT_SAMPLES, latest)
         self._take(size, kind)
-
-    def _take(self, size: int, cut: Cut) -> None:
-        joined = np.concatenate(self._pieces)
-        voice = None if self._voices is None else self._voices.per_frame(self._start, size)
-        self._waiting.append(Window(self._start, joined[:size].copy(), cut, (), voice))
-        self._pieces = [joined[size:].copy()]
-        self._held -= size
-        self._start += size
-        if self._voices is not None:
-            self._voices.forget_probabilities(self._start)
-
-    def _settled(self) -> list[Window]:
-        ready = []
-        while self._waiting:
-            window = self._waiting[0]
-            speech: tuple[tuple[int, int], ...] = ((window.start, window.end),)
-            if self._voices is not None:
-                if not self._voices.is_settled(window.end):
-                    break
-                speech = self._voices.speech(window.start, window.end)
-                self._voices.forget_regions(window.end)
-            ready.append(replace(window, speech=speech))
-            self._waiting.popleft()
-        return ready
 
 
 def windows(blocks: Iterable[np.ndarray], vad: VadOptions | None) -> Iterator[Window]:

@@ -55,10 +55,9 @@ def _table(facts: Facts, data: str, systems: Sequence[SystemFigures]) -> list[st
     rows = [
         (told, [_rate(each.rates.get(unit)) for each in ordered]) for unit, told in _UNITS.items()
     ]
-    for told, values in (
-        ("repeats in 1000 words", [each.repeats_per_1000_words for each in ordered]),
-    ):
-        rows.append((told, ["" if value is None else f"{value:.3g}" for value in values]))
+    repeats = [each.repeats_per_1000_words for each in ordered]
+    cells = ["" if value is None else f"{value:.3g}" for value in repeats]
+    rows.append(("repeats in 1000 words", cells))
     counted = next((each.utterances for each in ordered if each.utterances is not None), None)
     several = "" if counted is None else f", {counted} utterances"
     return [
