@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tercet.cli import exit_codes
-from tercet.cli.chosen import chosen, underscored
-from tercet.errors import OptionError, TercetError
+from tercet.cli.chosen import Program, carried_out
+from tercet.errors import OptionError
 
 if TYPE_CHECKING:
     from tercet.publish.facts import Facts
@@ -89,17 +88,12 @@ _Quiet = Annotated[bool, typer.Option("--quiet", help="No notes: errors only.")]
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code. Errors go to stderr, one line each."""
-    try:
-        words = [underscored(word) for word in argv] or ["--help"]
-        action = chosen(app(), words, program=_PROGRAM)
-        if not callable(action):  # it asked for help
-            return exit_codes.OK
-        action()
-    except TercetError as error:
-        print(f"{_PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
-        return exit_codes.USAGE if isinstance(error, OptionError) else exit_codes.FAILED
-    return exit_codes.OK
+    """Run the command; returns its exit code. Errors go to stderr, one line each.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with the line to show.
+    """
+    return carried_out(Program(name=_PROGRAM, app=app), argv)
 
 
 def app() -> typer.Typer:

@@ -3,7 +3,6 @@
 Figures and summaries go to standard output, everything else to standard error.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tercet.cli import exit_codes
-from tercet.cli.chosen import chosen
-from tercet.cli.listening.outputs import close_stdout
+from tercet.cli.chosen import Program, carried_out
 from tercet.cli.plots import check_free, check_plot
-from tercet.errors import HeadError, OptionError, TercetError
+from tercet.errors import HeadError, OptionError
 
 if TYPE_CHECKING:
     from tercet.checkpoint.heads import Quantizer
@@ -91,24 +88,8 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
-    try:
-        action = chosen(_app(), argv or ["--help"], program=_PROGRAM)
-        if not callable(action):  # it asked for help
-            return exit_codes.OK
-        action()
-        return exit_codes.OK
-    except BrokenPipeError:  # whoever reads has seen enough: `| head`
-        close_stdout()
-        return exit_codes.FAILED
-    except TercetError as error:
-        return _fail(error)
-
-
-def _fail(error: TercetError) -> int:
-    is_usage = isinstance(error, OptionError)
-    hint = f" (see {_PROGRAM} --help)" if is_usage else ""
-    print(f"{_PROGRAM}: {' '.join(str(error).split())}{hint}", file=sys.stderr)
-    return exit_codes.USAGE if is_usage else exit_codes.FAILED
+    program = Program(name=_PROGRAM, app=_app, hint=f"{_PROGRAM} --help")
+    return carried_out(program, argv)
 
 
 def _app() -> typer.Typer:

@@ -4,7 +4,6 @@ The report goes to standard output, everything else to standard error.
 """
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tercet.catalog import known_model
-from tercet.cli import exit_codes
-from tercet.cli.chosen import chosen, underscored
+from tercet.cli.chosen import Program, carried_out
 from tercet.cli.eval_progress import EvalScreen
-from tercet.errors import ModelNotFoundError, OptionError, TercetError
+from tercet.errors import ModelNotFoundError, OptionError
 
 if TYPE_CHECKING:
     from tercet.checkpoint import Checkpoint
@@ -114,19 +112,14 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
-    try:
-        words = [underscored(word) for word in argv] or ["--help"]
-        action = chosen(app(), words, program=_PROGRAM)
-        if callable(action):  # else it asked for help
-            action()
-        return exit_codes.OK
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; nothing was written") from None
-    except TercetError as error:
-        hint = f" (see {_PROGRAM} init --help)" if isinstance(error, OptionError) else ""
-        print(f"{_PROGRAM}: {' '.join(str(error).split())}{hint}", file=sys.stderr)
-        is_usage = isinstance(error, (OptionError, ModelNotFoundError))
-        return exit_codes.USAGE if is_usage else exit_codes.FAILED
+    program = Program(
+        name=_PROGRAM,
+        app=app,
+        usage_errors=(ModelNotFoundError,),
+        hint=f"{_PROGRAM} init --help",
+        stopped="stopped; nothing was written",
+    )
+    return carried_out(program, argv)
 
 
 def app() -> typer.Typer:

@@ -3,21 +3,17 @@
 Figures go to standard output, everything else to standard error. What measures is in `tercet.evaluate`.
 """
 
-import sys
 from collections.abc import Sequence
 
 import typer
 
-from tercet.cli import eval_probe, eval_tags, eval_text, eval_tokens, exit_codes
-from tercet.cli.chosen import chosen, underscored
-from tercet.cli.listening.outputs import close_stdout
-from tercet.cli.wording import as_said_here
+from tercet.cli import eval_probe, eval_tags, eval_text, eval_tokens
+from tercet.cli.chosen import Program, carried_out
 from tercet.errors import (
     FingerprintError,
     HeadError,
     ModelNotFoundError,
     OptionError,
-    TercetError,
 )
 
 _PROGRAM = "tercet eval"
@@ -48,20 +44,10 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code. Errors go to stderr, one line each.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C.
+        KeyboardInterrupt: Ctrl-C, with the line to show.
     """
-    try:
-        words = [underscored(word) for word in argv] or ["--help"]
-        action = chosen(app(), words, program=_PROGRAM)
-        if not callable(action):  # it asked for help
-            return exit_codes.OK
-        action()
-        return exit_codes.OK
-    except BrokenPipeError:  # whoever reads has seen enough: `| head`
-        close_stdout()
-        return exit_codes.FAILED
-    except TercetError as error:
-        return _fail(error)
+    program = Program(name=_PROGRAM, app=app, usage_errors=_USAGE_ERRORS)
+    return carried_out(program, argv)
 
 
 def app() -> typer.Typer:
@@ -77,11 +63,3 @@ def app() -> typer.Typer:
     for name, module in _COMMANDS.items():
         made.command(name=name, help=module.HELP, context_settings=settings)(module.command)
     return made
-
-
-def _fail(error: TercetError) -> int:
-    is_usage = isinstance(error, _USAGE_ERRORS)
-    for fault in getattr(error, "faults", ()):  # a manifest's: all of them, not the first few
-        print(fault, file=sys.stderr)
-    print(f"{_PROGRAM}: {' '.join(as_said_here(error).split())}", file=sys.stderr)
-    return exit_codes.USAGE if is_usage else exit_codes.FAILED

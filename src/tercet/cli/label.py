@@ -17,11 +17,11 @@ import typer
 from tercet.cli import eval_options as given
 from tercet.cli import exit_codes
 from tercet.cli import label_options as own
-from tercet.cli.chosen import chosen, underscored
+from tercet.cli.chosen import Program, carried_out, underscored
 from tercet.cli.eval_progress import EvalScreen
 from tercet.cli.licences import licence_notes
 from tercet.cli.wording import as_said_here
-from tercet.errors import DataError, ModelNotFoundError, OptionError, TercetError
+from tercet.errors import DataError, ModelNotFoundError, OptionError
 
 if TYPE_CHECKING:
     from tercet.dataset.manifests import Manifest
@@ -59,21 +59,13 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
-    try:
-        words = _with_address([underscored(word) for word in argv]) or ["--help"]
-        action = chosen(app(), words, program=_PROGRAM)
-        if not callable(action):  # it asked for help
-            return exit_codes.OK
-        return int(action())
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "stopped; what is labelled is kept, the same command goes on"
-        ) from None
-    except TercetError as error:
-        for fault in getattr(error, "faults", ()):  # a manifest's: all of them, not the first few
-            print(fault, file=sys.stderr)
-        print(f"{_PROGRAM}: {' '.join(as_said_here(error).split())}", file=sys.stderr)
-        return exit_codes.USAGE if isinstance(error, _USAGE_ERRORS) else exit_codes.FAILED
+    program = Program(
+        name=_PROGRAM,
+        app=app,
+        usage_errors=_USAGE_ERRORS,
+        stopped="stopped; what is labelled is kept, the same command goes on",
+    )
+    return carried_out(program, _with_address([underscored(word) for word in argv]))
 
 
 def app() -> typer.Typer:

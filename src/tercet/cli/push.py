@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tercet.cli import exit_codes
-from tercet.cli.chosen import chosen, underscored
+from tercet.cli.chosen import Program, carried_out
 from tercet.cli.download_bar import download_bar
 from tercet.cli.licences import licence_notes
-from tercet.errors import OptionError, TercetError
 
 if TYPE_CHECKING:
     from tercet.hub.contents import Contents
@@ -75,20 +73,8 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
-    try:
-        words = [underscored(word) for word in argv] or ["--help"]
-        action = chosen(app(), words, program=_PROGRAM)
-        if not callable(action):  # it asked for help
-            return exit_codes.OK
-        action()
-    except TercetError as error:
-        print(f"{_PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
-        return exit_codes.USAGE if isinstance(error, OptionError) else exit_codes.FAILED
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "stopped; the same command goes on, and finds what is there"
-        ) from None
-    return exit_codes.OK
+    stopped = "stopped; the same command goes on, and finds what is there"
+    return carried_out(Program(name=_PROGRAM, app=app, stopped=stopped), argv)
 
 
 def app() -> typer.Typer:

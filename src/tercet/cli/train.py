@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tercet.cli import exit_codes
-from tercet.cli.chosen import chosen
-from tercet.errors import EngineError, OptionError, TercetError
+from tercet.cli.chosen import Program, carried_out
+from tercet.errors import EngineError, OptionError
 
 if TYPE_CHECKING:
     from tercet.train.loop import RunResult
@@ -87,21 +87,7 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
-    try:
-        action = chosen(_app(), argv or ["--help"], program=_PROGRAM)
-        if not callable(action):  # it asked for help
-            return exit_codes.OK
-        return int(action())
-    except TercetError as error:
-        return _fail(error)
-
-
-def _fail(error: TercetError) -> int:
-    is_usage = isinstance(error, OptionError)
-    for fault in getattr(error, "faults", ()):  # a manifest's: all of them, not the first few
-        print(fault, file=sys.stderr)
-    print(f"{_PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
-    return exit_codes.USAGE if is_usage else exit_codes.FAILED
+    return carried_out(Program(name=_PROGRAM, app=_app), argv)
 
 
 def _app() -> typer.Typer:
