@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tercet.evaluate.text_scores import score_texts
+from tercet.evaluate.text.scores import score_texts
 from tercet.evaluate.word_errors import Utterance
 
 pytest.importorskip("whisper_normalizer")

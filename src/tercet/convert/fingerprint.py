@@ -99,6 +99,16 @@ def encoder_digest(checkpoint: Checkpoint) -> str:
     return fingerprint(checkpoint).digest
 
 
+def decoder_digest(checkpoint: Checkpoint) -> str:
+    """16 hex digits of the decoder's norms: a fine-tuned decoder has others, an 8-bit copy the same."""
+    digest = hashlib.sha256()
+    for name in sorted(checkpoint.names()):
+        if name.startswith("model.decoder.") and "layer_norm" in name:
+            values = np.asarray(checkpoint.read(name), np.float16)
+            digest.update(name.encode() + values.tobytes())
+    return digest.hexdigest()[:16]
+
+
 def are_alike(one: Checkpoint, other: Checkpoint) -> bool:
     """Whether two encoders hold the same numbers, to the rounding of float16.
 

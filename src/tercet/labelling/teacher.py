@@ -1,17 +1,14 @@
 """The teacher: a Whisper that hears windows and writes them down, on whichever engine is the fastest here."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tercet.audio.convention import SHARED, window_mel
 from tercet.audio.vad import VadOptions
 from tercet.audio.windows import RATE_HZ
-from tercet.checkpoint import Checkpoint, open_checkpoint
-from tercet.convert.fingerprint import encoder_digest
+from tercet.checkpoint import open_checkpoint
+from tercet.convert.fingerprint import decoder_digest, encoder_digest
 from tercet.dataset.label_table import Label, TimedText
 from tercet.decoding.fallback import Outcome, decode_with_fallback
 from tercet.engine.choice import choose
@@ -174,13 +171,3 @@ class LabelTeacher:
             seek=0,
         )
         return tuple(TimedText(each.start, each.end, each.text.strip()) for each in found)
-
-
-def decoder_digest(checkpoint: Checkpoint) -> str:
-    """16 hex digits of the decoder's norms: a fine-tuned decoder has others, an 8-bit copy the same."""
-    digest = hashlib.sha256()
-    for name in sorted(checkpoint.names()):
-        if name.startswith("model.decoder.") and "layer_norm" in name:
-            values = np.asarray(checkpoint.read(name), np.float16)
-            digest.update(name.encode() + values.tobytes())
-    return digest.hexdigest()[:16]

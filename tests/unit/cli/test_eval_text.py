@@ -51,6 +51,7 @@ class Models:
 
     def __init__(self) -> None:
         self.loaded: list[tuple[str, dict[str, Any]]] = []
+        self.weights = "first"
         self.by_name: dict[str, Model] = {"base": Model("white glue"), "good": Model("white black")}
 
     def load(self, name: str, **options: Any) -> Model:
@@ -64,6 +65,7 @@ class Models:
 def models(monkeypatch: pytest.MonkeyPatch) -> Models:
     made = Models()
     monkeypatch.setitem(vars(tercet), "load_model", made.load)
+    monkeypatch.setattr("tercet.cli.eval_text_run.weights_of", lambda name: made.weights + name)
     return made
 
 
@@ -192,6 +194,16 @@ def test_out_keeps_what_was_heard_and_the_report(evaluate: Run, models: Models) 
     refused = evaluate("--out", "kept", "--language", "fr")
     assert (2, 1) == (refused.code, len(refused.err.splitlines()) - 1)
     assert "kept: was heard with language None, not 'fr'" in refused.err
+
+
+def test_a_model_that_was_trained_on_is_not_the_one_that_was_heard(
+    evaluate: Run, models: Models
+) -> None:
+    assert 0 == evaluate("--out", "kept").code
+    models.weights = "second"
+    ran = evaluate("--quiet", "--out", "kept")
+    assert (2, 1) == (ran.code, len(ran.err.splitlines()))
+    assert "kept: was heard with weights 'firstbase', not 'secondbase'" in ran.err
 
 
 @pytest.mark.option("--compare")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tercet.errors import DataError
-from tercet.evaluate.bootstrap import Interval, PairedTest
+from tercet.evaluate.text.bootstrap import Interval, PairedTest
 from tercet.evaluate.text.report import comparison_json
-from tercet.evaluate.text_scores import Edits, Rate, TextScores
+from tercet.evaluate.text.scores import Edits, Rate, TextScores
 from tercet.publish.text_reports import Measured, TextReport, read_text_report
 
 EDITS = Edits(substitutions=6, deletions=3, insertions=1, size=200)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from tercet.errors import DataError
-from tercet.evaluate.bootstrap import PairedTest, paired_test
+from tercet.evaluate.text.bootstrap import PairedTest, paired_test
 from tercet.evaluate.text.journal import Heard
 from tercet.evaluate.text.report import utterances_of
-from tercet.evaluate.text_scores import Counted, Unit, counted
+from tercet.evaluate.text.scores import Counted, Unit, counted
 
 
 def compare(

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tercet.evaluate.bootstrap import Interval, PairedTest
+from tercet.evaluate.text.bootstrap import Interval, PairedTest
 from tercet.evaluate.text.journal import Heard
 from tercet.evaluate.text.latency import Latency
-from tercet.evaluate.text_scores import Rate, TextScores, Unit, counted, score_texts
+from tercet.evaluate.text.scores import Rate, TextScores, Unit, counted, score_texts
 from tercet.evaluate.word_errors import Utterance
 
 LENGTHS_S = (5.0, 10.0, 20.0, 30.0)

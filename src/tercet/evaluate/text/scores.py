@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tercet.errors import EngineError
-from tercet.evaluate.bootstrap import Interval, rate_interval
-from tercet.evaluate.repeats import five_dup, repeats_beyond
+from tercet.evaluate.text.bootstrap import Interval, rate_interval
+from tercet.evaluate.text.repeats import five_dup, repeats_beyond
 from tercet.evaluate.word_errors import Utterance
 from tercet.text.normalizer import is_unspaced, normalize
 

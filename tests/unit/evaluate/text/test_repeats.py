@@ -1,6 +1,6 @@
 import pytest
 
-from tercet.evaluate.repeats import five_dup, repeats_beyond
+from tercet.evaluate.text.repeats import five_dup, repeats_beyond
 
 
 @pytest.mark.parametrize(

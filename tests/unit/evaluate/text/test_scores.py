@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from tercet.evaluate.text_scores import Edits, counted, score_texts
+from tercet.evaluate.text.scores import Edits, counted, score_texts
 from tercet.evaluate.word_errors import Utterance
 
 pytest.importorskip("jiwer")

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tercet.evaluate.bootstrap import paired_test, rate_interval
+from tercet.evaluate.text.bootstrap import paired_test, rate_interval
 
 
 def test_the_interval_of_many_equal_utterances_is_that_of_the_normal_distribution() -> None:
@@ -47,7 +47,7 @@ def test_draws_follow_from_the_seed_and_not_from_how_many_are_held_at_once(
     errors, sizes = [3, 0, 1, 2, 5, 4, 7], [10, 4, 6, 9, 12, 31, 17]
     whole = rate_interval(errors, sizes, draws=50, seed=3)
     assert whole != rate_interval(errors, sizes, draws=50, seed=4)
-    monkeypatch.setattr("tercet.evaluate.bootstrap._AT_ONCE", 14)
+    monkeypatch.setattr("tercet.evaluate.text.bootstrap._AT_ONCE", 14)
     assert whole == rate_interval(errors, sizes, draws=50, seed=3)
 
 
