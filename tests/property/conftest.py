@@ -1,6 +1,6 @@
 """What property tests of several engines share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -9,17 +9,26 @@ from hypothesis import strategies as st
 from tercet.engine.protocol import Decoder, open_over
 
 
-def check_session(draw, decoder: Decoder, states: np.ndarray, tolerance: float) -> None:
+def ragged_states(draw, rows: int, *, longest: int, width: int) -> list[np.ndarray]:
+    """Random states of windows that differ in length, or do not."""
+    lengths = draw(st.lists(st.integers(1, longest), min_size=rows, max_size=rows))
+    if draw(st.booleans(), label="equally long"):
+        lengths = [longest] * rows
+    rng = np.random.default_rng(rows)
+    return [rng.normal(size=(frames, width)).astype(np.float32) for frames in lengths]
+
+
+def check_session(draw, decoder: Decoder, states: Sequence[np.ndarray], tolerance: float) -> None:
     """Play random steps, roll-backs and reorders; every logit must equal that of one fresh pass.
 
     Args:
         draw: Hypothesis's `data.draw`.
         decoder: Any engine's.
-        states: float32 [rows, frames, width], as many rows as the session starts with.
+        states: float32 [frames, width], one per row that the session starts with.
         tolerance: Largest absolute difference of logits, and of alignment weights.
     """
     limit, vocab = decoder.geometry.n_text_ctx, decoder.geometry.vocab_size
-    session = open_over(decoder, states, align=True)
+    session = decoder.open([decoder.project(each) for each in states], align=True)
     texts: list[list[int]] = [[] for _ in states]
     voices = list(range(len(states)))
     for _ in range(draw(st.integers(1, 6), label="actions")):
@@ -69,16 +78,19 @@ def check_step(draw, decoder, session, states, texts, voices, most, vocab, toler
 
 
 def check_alignment(decoder, session, states, texts, voices, tolerance) -> None:
-    """The kept attention equals a fresh pass's, and is zero behind a row's end."""
+    """The kept attention equals a fresh pass's, and is zero behind a row's and a window's end."""
     attention = np.asarray(session.alignment())
     assert (len(texts), max(map(len, texts))) == (attention.shape[0], attention.shape[2])
-    assert states.shape[1] == attention.shape[3]
+    assert max(map(len, states)) == attention.shape[3]
     for i, text in enumerate(texts):
+        voice = states[voices[i]]
         if text:
-            fresh = fresh_pass(decoder, states[voices[i]], text)[1]
-            np.testing.assert_allclose(fresh, attention[i, :, : len(text)], atol=tolerance, rtol=0)
+            fresh = fresh_pass(decoder, voice, text)[1]
+            heard = attention[i, :, : len(text), : len(voice)]
+            np.testing.assert_allclose(fresh, heard, atol=tolerance, rtol=0)
             np.testing.assert_allclose(1, attention[i, :, : len(text)].sum(-1), atol=1e-3)
         assert not attention[i, :, len(text) :].any()
+        assert not attention[i, :, :, len(voice) :].any()
 
 
 def fresh_pass(decoder, voice: np.ndarray, text: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -92,3 +104,9 @@ def fresh_pass(decoder, voice: np.ndarray, text: list[int]) -> tuple[np.ndarray,
 def session_check() -> Callable[..., None]:
     """`session_check(draw, decoder, states, tolerance)`: see `check_session`."""
     return check_session
+
+
+@pytest.fixture(scope="session")
+def ragged() -> Callable[..., list[np.ndarray]]:
+    """`ragged(draw, rows, longest=, width=)`: see `ragged_states`."""
+    return ragged_states

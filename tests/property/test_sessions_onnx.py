@@ -41,19 +41,19 @@ FAIR = settings(
 
 @given(data=st.data())
 @FAIR
-def test_a_session_never_differs_from_a_fresh_pass(onnx_decoders, session_check, data):
+def test_a_session_never_differs_from_a_fresh_pass(onnx_decoders, session_check, ragged, data):
     rows = data.draw(st.integers(1, 3), label="rows at first")
-    states = np.random.default_rng(rows).normal(size=(rows, 30, 16)).astype(np.float32)
+    states = ragged(data.draw, rows, longest=30, width=16)
     for decoder, tolerance in onnx_decoders:
         session_check(data.draw, decoder, states, tolerance)
 
 
 @given(data=st.data())
 @FAIR
-def test_rows_leave_one_after_the_other_and_the_others_go_on(onnx_decoders, data):
+def test_rows_leave_one_after_the_other_and_the_others_go_on(onnx_decoders, ragged, data):
     """As decoding does it: the holes are filled from behind, until nobody is left."""
     n = data.draw(st.integers(2, 5), label="rows at first")
-    states = np.random.default_rng(n).normal(size=(n, 30, 16)).astype(np.float32)
+    states = ragged(data.draw, n, longest=30, width=16)
     for decoder, tolerance in onnx_decoders:
         windows = [decoder.project(one) for one in states]
         session = decoder.open(windows)

@@ -38,8 +38,8 @@ class OnnxSession:
         self._session = session
         self._limit = geometry.n_text_ctx
         self._vocab_size = geometry.vocab_size
-        self._cross = _joined(windows)
-        rows, heads, self._frames, size = self._cross["cross_key_0"].shape
+        self._cross, self._frames = _joined(windows)
+        rows, heads, longest, size = self._cross["cross_key_0"].shape
         room = min(_FIRST_ROOM, self._limit)
         self._cache = {
             f"{part}_{index}": np.zeros((rows, heads, room, size), dtype=np.float32)
@@ -50,7 +50,7 @@ class OnnxSession:
         self._single: _BoundStep | None = None  # for one token per row, the usual step
         self._voices = np.arange(rows)  # which of the opened windows each row hears
         self._attention = (
-            np.zeros((rows, aligned_heads, self._limit, self._frames), dtype=np.float32)
+            np.zeros((rows, aligned_heads, self._limit, longest), dtype=np.float32)
             if aligned_heads
             else None
         )
@@ -134,11 +134,13 @@ class OnnxSession:
         if not np.array_equal(voices, self._voices):  # beams of one window swap without this copy
             self._voices = voices
             self._cross = {name: _moved(array, chosen) for name, array in self._cross.items()}
+            self._frames = self._frames[chosen]
 
     def alignment(self) -> np.ndarray:
         """Attention weights of the chosen heads, float32 [rows, heads, tokens, frames].
 
-        `tokens` is the longest row's length; behind a shorter row's end the weights are zero.
+        `tokens` is the longest row's length, `frames` the longest window's; behind a shorter row's end, and
+        behind a shorter window's, the weights are zero.
 
         Raises:
             EngineError: the session was opened without `align=True`.
@@ -172,8 +174,9 @@ class OnnxSession:
         rows = slice(row, row + 1)
         logits = np.zeros((1, len(keep), self._vocab_size), np.float32)
         # Nor does it take more tokens than the window has frames, which happens to short ones.
-        for start in range(0, len(tokens), self._frames):
-            part = tokens[None, start : start + self._frames]
+        frames = int(self._frames[row])
+        for start in range(0, len(tokens), frames):
+            part = tokens[None, start : start + frames]
             here = (keep >= start) & (keep < start + part.shape[1])
             bound = self._bound(rows, n=part.shape[1], kept=int(here.sum()))
             logits[0, here] = self._run(
@@ -186,6 +189,7 @@ class OnnxSession:
             self._session,
             cache={name: buffer[rows] for name, buffer in self._cache.items()},
             cross={name: buffer[rows] for name, buffer in self._cross.items()},
+            frames=self._frames[rows],
             n=n,
             kept=kept,
             vocab_size=self._vocab_size,
@@ -203,7 +207,7 @@ class OnnxSession:
         logits, attention = bound.run(tokens, past[:, None] + np.arange(n), past + n, keep)
         if self._attention is not None:
             kept = self._attention[rows]
-            for row, part in enumerate(attention):
+            for row, part in enumerate(_within(attention, self._frames[rows])):
                 kept[row, :, past[row] : past[row] + n] = part
         return logits
 
@@ -217,13 +221,14 @@ class _BoundStep:
         *,
         cache: Mapping[str, np.ndarray],
         cross: Mapping[str, np.ndarray],
+        frames: np.ndarray,
         n: int,
         kept: int,
         vocab_size: int,
     ) -> None:
         self._session = session
         self._binding = session.io_binding()
-        rows, _, frames, _ = cross["cross_key_0"].shape
+        rows = len(frames)
         self._inputs: dict[str, np.ndarray] = {
             "tokens": np.zeros((rows, n), np.int64),
             "positions": np.zeros((rows, n), np.int64),
@@ -240,8 +245,8 @@ class _BoundStep:
             self._read(name, array)
             if name != "cross_ranges":
                 self._write(f"same_{name.removeprefix('cross_')}", array)
-        self._read("cross_last", np.full(rows, frames - 1, np.int32))
-        self._read("cross_total", np.array(frames, np.int32))
+        self._read("cross_last", (frames - 1).astype(np.int32))
+        self._read("cross_total", np.array(frames.max(), np.int32))
         for name, array in cache.items():
             self._read(f"past_{name}", array)
             self._write(f"present_{name}", array)
@@ -301,21 +306,47 @@ def failure(what: str, fault: Exception) -> EngineError:
     return EngineError(f"{message}; free memory, try another release, or engine 'torch'")
 
 
-def _joined(windows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """[1, ...] of each window -> [rows, ...]; a single window is taken as it is.
+def _joined(
+    windows: Sequence[Mapping[str, np.ndarray]],
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """[1, ...] of each window -> [rows, ...], and how many frames each has, int64 [rows].
 
-    Windows that are made when they are asked for are held one at a time.
+    A single window is taken as it is. What lies behind a shorter one's end is zero, and never read. Windows
+    that are made when they are asked for are held one at a time.
     """
     rows = len(windows)
+    first = windows[0]
+    frames = np.full(rows, first["cross_key_0"].shape[2], np.int64)
     if rows == 1:
-        return dict(windows[0])
-    joined: dict[str, np.ndarray] = {}
+        return dict(first), frames
+    joined = {name: np.zeros((rows, *each.shape[1:]), each.dtype) for name, each in first.items()}
     for row in range(rows):
-        for name, array in windows[row].items():
-            if row == 0:
-                joined[name] = np.empty((rows, *array.shape[1:]), dtype=array.dtype)
-            joined[name][row] = array[0]
-    return joined
+        window = windows[row] if row else first
+        frames[row] = window["cross_key_0"].shape[2]
+        for name, array in window.items():
+            if name != "cross_ranges" and frames[row] > joined[name].shape[2]:
+                joined[name] = _longer(joined[name], int(frames[row]))
+            joined[name][row, ..., : array.shape[-2], :] = array[0]
+    return joined, frames
+
+
+def _longer(buffer: np.ndarray, frames: int) -> np.ndarray:
+    """Keys or values [rows, heads, time, size] with room for more time."""
+    rows, heads, time, size = buffer.shape
+    longer = np.zeros((rows, heads, frames, size), buffer.dtype)
+    longer[:, :, :time] = buffer
+    return longer
+
+
+def _within(attention: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Attention weights [rows, .., frames] of each row's own frames, summing to 1; zero behind them."""
+    longest = attention.shape[-1]
+    if (frames == longest).all():
+        return attention
+    real = np.arange(longest) < frames[:, None, None, None]
+    weights = attention * real
+    within: np.ndarray = weights / weights.sum(-1, keepdims=True)
+    return within
 
 
 def _moved(buffer: np.ndarray, rows: np.ndarray, length: int | None = None) -> np.ndarray:

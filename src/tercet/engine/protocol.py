@@ -89,6 +89,8 @@ class Session(Protocol):
     def alignment(self) -> Array:
         """Cross-attention of the chosen heads for every cached token: float32 [rows, heads, tokens, frames].
 
+        Zero behind a row's last token, and behind the last frame of its window.
+
         Raises:
             EngineError: the session was opened without `align=True`.
         """
@@ -111,7 +113,7 @@ class Decoder(Protocol):
         ...
 
     def open(self, windows: Sequence[Projected], *, align: bool = False) -> Session:
-        """Start a session, one row for each of `windows` (at least one, of equally many frames).
+        """Start a session, one row for each of `windows` (at least one); they may differ in length.
 
         `align=True` also keeps the cross-attention of the model's alignment heads.
         """

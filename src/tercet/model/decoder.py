@@ -72,10 +72,12 @@ class TextDecoder(nn.Module):
         cache: RaggedCache,
         cross: Sequence[tuple[Tensor, Tensor]],
         watched: frozenset[int] = frozenset(),
+        heard: Tensor | None = None,
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Append `tokens` [rows, n] behind each row's length.
 
-        The lengths themselves are the caller's to move.
+        The lengths themselves are the caller's to move. `heard` (bool [rows, 1, 1, frames]) marks the frames
+        of `cross` that are a row's own; None: all are.
 
         Returns:
             Hidden states [rows, n, width] after the final norm, and the cross-attention of the
@@ -102,9 +104,9 @@ class TextDecoder(nn.Module):
             x = x + layer.self_attn.attend(layer.self_attn.queries(normed), keys, values, visible)
             q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
             if i in watched:
-                update, seen[i] = layer.encoder_attn.attend_openly(q, *cross[i])
+                update, seen[i] = layer.encoder_attn.attend_openly(q, *cross[i], heard)
             else:
-                update = layer.encoder_attn.attend(q, *cross[i])
+                update = layer.encoder_attn.attend(q, *cross[i], heard)
             x = mlp(x + update, layer.final_layer_norm, layer.fc1, layer.fc2)
         return self.layer_norm(x), seen
 

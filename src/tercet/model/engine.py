@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tercet.checkpoint.arrays import Checkpoint
@@ -118,11 +119,14 @@ class TorchSession:
         """Start with empty rows, one per window; no heads mean no alignment."""
         self._module = module
         self._limit = geometry.n_text_ctx
-        self._cross = [
-            (torch.cat([key for key, _ in layer]), torch.cat([value for _, value in layer]))
-            for layer in zip(*windows, strict=True)
-        ]
+        layers = [list(zip(*layer, strict=True)) for layer in zip(*windows, strict=True)]
+        self._cross = [(_side_by_side(keys), _side_by_side(values)) for keys, values in layers]
         keys = self._cross[0][0]
+        frames = torch.tensor([key.shape[2] for key in layers[0][0]], device=keys.device)
+        self._heard: Tensor | None = None
+        if int(frames.min()) < keys.shape[2]:  # windows of one length do without a mask
+            longest = torch.arange(keys.shape[2], device=keys.device)
+            self._heard = (longest < frames[:, None])[:, None, None]
         self._cache = RaggedCache(len(self._cross), keys[:, :, :0])
         self._voices = np.arange(len(windows))  # which of the opened windows each row hears
         self._heads = alignment_heads
@@ -162,7 +166,7 @@ class TorchSession:
         device = self._module.embed_tokens.weight.device
         watched = frozenset(layer for layer, _ in self._heads)
         hidden, seen = self._module.run(
-            torch.from_numpy(tokens).to(device), self._cache, self._cross, watched
+            torch.from_numpy(tokens).to(device), self._cache, self._cross, watched, self._heard
         )
         if self._heads:
             self._remember(seen, n)
@@ -202,11 +206,14 @@ class TorchSession:
                 (keys.index_select(0, index), values.index_select(0, index))
                 for keys, values in self._cross
             ]
+            if self._heard is not None:
+                self._heard = self._heard.index_select(0, index)
 
     def alignment(self) -> Tensor:
         """Attention weights of the chosen heads, float32 [rows, heads, tokens, frames].
 
-        `tokens` is the longest row's length; behind a shorter row's end the weights are zero.
+        `tokens` is the longest row's length, `frames` the longest window's; behind a shorter row's end, and
+        behind a shorter window's, the weights are zero.
 
         Raises:
             EngineError: the session was opened without `align=True`.
@@ -231,6 +238,12 @@ class TorchSession:
         places = starts[:, None] + torch.arange(n, device=device)
         index = torch.arange(self.rows, device=device)[:, None]
         self._seen[index, :, places] = chosen
+
+
+def _side_by_side(windows: Sequence[Tensor]) -> Tensor:
+    """[1, heads, frames, size] of each window -> [rows, heads, longest, size], zero behind shorter ones."""
+    longest = max(each.shape[2] for each in windows)
+    return torch.cat([F.pad(each, (0, 0, 0, longest - each.shape[2])) for each in windows])
 
 
 def default_alignment_heads(geometry: Geometry) -> tuple[tuple[int, int], ...]:

@@ -35,10 +35,14 @@ class Attention(nn.Module):
         """
         return self._join(F.scaled_dot_product_attention(q, k, v, attn_mask=visible))
 
-    def attend_openly(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The same without a mask, and the weights float32 [B, heads, T, S]."""
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        weights = torch.softmax(scores.float(), dim=-1)
+    def attend_openly(
+        self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same, and the weights float32 [B, heads, T, S]."""
+        scores = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).float()
+        if visible is not None:
+            scores = scores.masked_fill(~visible, float("-inf"))
+        weights = torch.softmax(scores, dim=-1)
         return self._join(weights.to(v.dtype) @ v), weights
 
     def _split(self, x: Tensor) -> Tensor:
