@@ -47,6 +47,7 @@ class Model:
         batch_size: int,
         overlap: bool = True,
         heads: Heads | None = None,
+        true_length: bool = False,
     ) -> None:
         check_count("batch_size", batch_size)
         self.name = name
@@ -59,6 +60,7 @@ class Model:
             heads=heads or Heads(),
             batch_size=batch_size,
             overlap=overlap,
+            true_length=true_length,
         )
 
     @property

@@ -79,7 +79,14 @@ def load_model(
     encoder, decoder = open_parts(checkpoint, choice, threads, taps=found.tags is not None)
     heads, overlap = open_heads(found, choice, threads), threads != 1
     return Model(
-        str(name), encoder, decoder, tokenizer, batch_size=batch_size, overlap=overlap, heads=heads
+        str(name),
+        encoder,
+        decoder,
+        tokenizer,
+        batch_size=batch_size,
+        overlap=overlap,
+        heads=heads,
+        true_length=checkpoint.generation.true_length,
     )
 
 

@@ -55,7 +55,7 @@ class InputConvention:
 
 
 SHARED = InputConvention()  # the text's
-SHARED_FILE_FLOOR = InputConvention(mel_floor="file")  # the text's, with mel_floor="file"
+TRUE_LENGTH = InputConvention(length="sound")  # text's, of a model that learnt to do without padding
 WHISPER_AT = InputConvention(padding=None, mel_floor="file")  # the released package's
 WHISPER_AT_TRAINING = InputConvention(length="sound")  # the published training's (clips of 10 s)
 ICHIGO = InputConvention(padding=-1.5, edge="reflect")  # ichigo_asr's and WhisperSpeech's inference

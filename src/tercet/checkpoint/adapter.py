@@ -9,7 +9,7 @@ model's. Nothing is merged before it is read, and no file is changed, so that wh
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,8 +75,9 @@ class AdaptedCheckpoint:
 
     @property
     def generation(self) -> Generation:
-        """What the checkpoint says about decoding."""
-        return self.original.generation
+        """What the checkpoint says about decoding; the adapter may add that windows need no padding."""
+        told = self.original.generation
+        return replace(told, true_length=told.true_length or self.adapter.settings.true_length)
 
     @property
     def tokenizer_file(self) -> Path | None:

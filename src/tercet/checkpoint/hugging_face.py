@@ -116,6 +116,7 @@ def read_generation(folder: Path, config: Mapping[str, object], geometry: Geomet
         begin_suppress_tokens=token_ids(settings, "begin_suppress_tokens", path),
         alignment_heads=head_pairs(settings, "alignment_heads", path, geometry),
         max_initial_timestamp_index=50 if type(latest) is not int or latest < 0 else latest,
+        true_length=settings.get("true_length") is True,
     )
 
 

@@ -299,6 +299,7 @@ def _generation_config(
         "suppress_tokens": generation.suppress_tokens,
         "begin_suppress_tokens": generation.begin_suppress_tokens,
         "alignment_heads": generation.alignment_heads,
+        "true_length": generation.true_length or None,
     }
     return values | {key: value for key, value in optional.items() if value is not None}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tercet.audio.convention import SHARED, window_mel
+from tercet.audio.convention import SHARED, TRUE_LENGTH, window_mel
 from tercet.audio.vad import VadOptions
 from tercet.audio.windows import RATE_HZ
 from tercet.checkpoint import open_checkpoint
@@ -48,6 +48,7 @@ class LabelTeacher:
         checkpoint = open_checkpoint(find_model(settings.model))
         self._settings = settings
         self._geometry = checkpoint.geometry
+        self._convention = TRUE_LENGTH if checkpoint.generation.true_length else SHARED
         self._tokenizer = tokenizer_of(checkpoint)
         self._vad = VadOptions()
         choice = choose("auto", "auto", settings.compute_type)
@@ -69,7 +70,7 @@ class LabelTeacher:
         if not window.window.has_speech:
             return HeardWindow(window, None)
         samples = window.window.samples
-        mel = window_mel(samples, SHARED, n_mels=self._geometry.n_mels)
+        mel = window_mel(samples, self._convention, n_mels=self._geometry.n_mels)
         real = min(-(-samples.size // _SAMPLES_PER_STATE), mel.shape[1] // 2)
         return HeardWindow(window, self._encoder.encode(mel, real_frames=real).states)
 

@@ -1,9 +1,10 @@
 """From a caller's options to a loop that runs: everything is checked before any audio is opened."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tercet.audio.convention import SHARED, SHARED_FILE_FLOOR, InputConvention
+from tercet.audio.convention import SHARED, TRUE_LENGTH, InputConvention
 from tercet.audio.sources import AudioSource
 from tercet.decoding.fallback import FallbackPolicy
 from tercet.decoding.options import DecodeOptions
@@ -75,7 +76,8 @@ def begin(
     tags: TagReading | None = None
     codes: OpenCodes | None = None
     if TEXT in readings:
-        conventions[TEXT] = SHARED_FILE_FLOOR if settings.mel_floor == "file" else SHARED
+        own = TRUE_LENGTH if instruments.true_length else SHARED
+        conventions[TEXT] = replace(own, mel_floor=settings.mel_floor)
     elif of_text := [name for name in TEXT_OPTIONS if name in changed]:
         raise OptionError(f"{of_text[0]} is about text, which is not wanted here; leave it out")
     if TAGS in readings:

@@ -1,8 +1,10 @@
 """Which readings share an encoder pass, and which readings a caller means."""
 
+from dataclasses import replace
+
 import pytest
 
-from tercet.audio.convention import ICHIGO, SHARED, SHARED_FILE_FLOOR
+from tercet.audio.convention import ICHIGO, SHARED
 from tercet.errors import OptionError
 from tercet.longform.passes import EncoderPass, plan, readings_of
 
@@ -20,7 +22,7 @@ def test_another_convention_costs_a_pass_of_its_own() -> None:
 
 
 def test_a_text_with_the_files_floor_does_not_share_with_heads_of_the_windows() -> None:
-    passes = plan({"text": SHARED_FILE_FLOOR, "tags": SHARED})
+    passes = plan({"text": replace(SHARED, mel_floor="file"), "tags": SHARED})
     assert [("text",), ("tags",)] == [each.readings for each in passes]
 
 
