@@ -55,7 +55,9 @@ class InputConvention:
 
 
 SHARED = InputConvention()  # the text's
-TRUE_LENGTH = InputConvention(length="sound")  # text's, of a model that learnt to do without padding
+TRUE_LENGTH = InputConvention(
+    length="sound"
+)  # text's, of a model that learnt to do without padding
 WHISPER_AT = InputConvention(padding=None, mel_floor="file")  # the released package's
 WHISPER_AT_TRAINING = InputConvention(length="sound")  # the published training's (clips of 10 s)
 ICHIGO = InputConvention(padding=-1.5, edge="reflect")  # ichigo_asr's and WhisperSpeech's inference

@@ -39,7 +39,9 @@ class AdapterSettings:
     is_rank_stabilised: bool  # scaled by alpha / sqrt(rank) instead of alpha / rank
     rank_pattern: Mapping[str, int]
     alpha_pattern: Mapping[str, float]
-    true_length: bool = False  # the model with it hears windows as long as they are (Tercet's own key)
+    true_length: bool = (
+        False  # the model with it hears windows as long as they are (Tercet's own key)
+    )
 
     def rank_of(self, module: str) -> int:
         """The rank of one module, by its full name ("model.encoder.layers.0.fc1")."""

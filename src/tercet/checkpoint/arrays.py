@@ -44,7 +44,9 @@ class Generation:
     begin_suppress_tokens: tuple[int, ...] | None = None
     alignment_heads: tuple[tuple[int, int], ...] | None = None  # (decoder layer, head)
     max_initial_timestamp_index: int = 50  # in units of 0.02 s
-    true_length: bool = False  # it learnt to hear windows as long as they are, without padding to 30 s
+    true_length: bool = (
+        False  # it learnt to hear windows as long as they are, without padding to 30 s
+    )
 
 
 class Arrays(Protocol):

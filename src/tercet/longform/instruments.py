@@ -20,7 +20,9 @@ class Instruments:
     heads: Heads
     batch_size: int
     overlap: bool
-    true_length: bool = False  # windows are heard for text as long as they are (`Generation.true_length`)
+    true_length: bool = (
+        False  # windows are heard for text as long as they are (`Generation.true_length`)
+    )
 
     @property
     def readings(self) -> tuple[str, ...]:

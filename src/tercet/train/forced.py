@@ -19,6 +19,7 @@ def hidden_of_text(
     states: Tensor,
     places: Places | None = None,
     *,
+    heard: Tensor | None = None,
     dropout: float = 0.0,
     outputs: list[Tensor] | None = None,
     recompute: bool = False,
@@ -30,6 +31,8 @@ def hidden_of_text(
         ids: int64 [n], or [B, n]; what is behind a shorter row's end changes nothing before it.
         states: [T, width], or [B, T, width].
         places: Which positions of the window the states are; all in turn by default.
+        heard: bool [B, 1, 1, T], where rows differ in length: which states are a row's own; in place of
+            `places`.
         dropout: Share of what each half of a block adds that is dropped, in training mode alone.
         outputs: Gets every block's output.
         recompute: Keep nothing of a block but what goes into it, and compute it again for its gradients:
@@ -44,7 +47,7 @@ def hidden_of_text(
     p = dropout if decoder.training else 0.0
     x = F.dropout(decoder.embed_tokens(ids) + decoder.embed_positions.weight[:n], p)
     causal = torch.ones(n, n, dtype=torch.bool, device=ids.device).tril()
-    bias = None if places is None else places.bias
+    bias = heard if places is None else places.bias
     for layer in decoder.blocks:
         if recompute:
             x = checkpoint(_through, layer, x, states, causal, bias, p, use_reentrant=False)

@@ -1,13 +1,14 @@
-"""Labelled windows as items: their states (heard once) or their spectrograms (heard anew), and a text."""
+"""Labelled windows as items: their states (heard once), their spectrograms (heard anew) or both; a text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from tercet.audio.convention import SHARED, window_mel
+from tercet.audio.convention import SHARED, TRUE_LENGTH, window_mel
 from tercet.dataset.encoded import EncodedReader
 from tercet.text.tokenizer import Tokenizer
 from tercet.train.sampling import Draw
@@ -24,7 +25,8 @@ class Item(NamedTuple):
     """One window."""
 
     number: int  # among its data set's
-    sound: Tensor  # float32: states [positions, width], or log-mel [bins, frames]
+    states: Tensor | None  # float32 [positions, width]
+    mel: Tensor | None  # float32 [bins, 2 x positions]
     text: Text
 
 
@@ -32,7 +34,9 @@ class Batch(NamedTuple):
     """Some windows, padded to the longest text among them."""
 
     numbers: Tensor  # int64 [B]
-    sound: Tensor  # float32 [B, ..]
+    states: Tensor  # float32 [B, positions, width]; [B, 0] where they are not kept
+    mel: Tensor  # float32 [B, bins, columns], 0.0 behind a shorter window's; [B, 0] where none is needed
+    lengths: Tensor  # int64 [B]: columns of each, 100 per second
     inputs: Tensor  # int64 [B, n]
     targets: Tensor  # int64 [B, n], `IGNORED` where nothing is asked for
 
@@ -46,6 +50,7 @@ class CachedLessons:
         readers: Mapping[str, EncodedReader],
         names: Sequence[str],
         chooser: "Chooser",
+        heard: "HeardLessons | None" = None,
     ) -> None:
         """Of some sets, one behind the other.
 
@@ -54,8 +59,10 @@ class CachedLessons:
             readers: The states, by set.
             names: Of each lesson: its set.
             chooser: Of texts.
+            heard: The same windows' spectrograms, where the student does not hear what was kept.
         """
         self._lessons, self._readers, self._names, self._chooser = lessons, readers, names, chooser
+        self._heard = heard
 
     def __len__(self) -> int:
         return len(self._lessons)
@@ -66,8 +73,9 @@ class CachedLessons:
         reader = self._readers[self._names[draw.index]]
         states = reader[reader.number_of(lesson.label.id)].states
         assert states is not None
-        sound = torch.from_numpy(np.array(states, np.float32))
-        return Item(draw.index, sound, self._chooser.text(lesson, draw.seed))
+        kept = torch.from_numpy(np.array(states, np.float32))
+        mel = None if self._heard is None else self._heard.mel(draw)
+        return Item(draw.index, kept, mel, self._chooser.text(lesson, draw.seed))
 
 
 class HeardLessons:
@@ -78,6 +86,7 @@ class HeardLessons:
     ) -> None:
         """`is_changed` False leaves the sound as it is."""
         self._lessons, self._chooser = lessons, chooser
+        self._convention = TRUE_LENGTH if chooser.recipe.length == "sound" else SHARED
         self._n_mels, self._is_changed = n_mels, is_changed
         self._reader = SpanReader()
 
@@ -90,16 +99,25 @@ class HeardLessons:
         Raises:
             AudioError: its recording cannot be heard.
         """
+        text = self._chooser.text(self._lessons[draw.index], draw.seed)
+        return Item(draw.index, None, self.mel(draw), text)
+
+    def mel(self, draw: Draw) -> Tensor:
+        """One window's log-mel, float32 [bins, columns].
+
+        Raises:
+            AudioError: its recording cannot be heard.
+        """
         lesson, recipe = self._lessons[draw.index], self._chooser.recipe.sound
         samples = self._reader.window(lesson.label)
         # The sound's draws are not the text's: whether there is a prompt must not change the noise.
         rng = np.random.default_rng([draw.seed, 1])
         if self._is_changed:
             samples = changed(samples, recipe, rng)
-        mel = window_mel(samples, SHARED, n_mels=self._n_mels)
+        mel = window_mel(samples, self._convention, n_mels=self._n_mels)
         if self._is_changed:
             mel = masked(mel, -(-samples.size // _HOP_SAMPLES), recipe, rng)
-        return Item(draw.index, torch.from_numpy(mel), self._chooser.text(lesson, draw.seed))
+        return torch.from_numpy(mel)
 
 
 class Chooser:
@@ -119,7 +137,7 @@ class Chooser:
 
 
 def collate(items: Sequence[Item]) -> list[Tensor]:
-    """Items as tensors; texts are padded behind their ends, where nothing looks at them."""
+    """Items as tensors; texts and sounds are padded behind their ends, where nothing looks at them."""
     longest = max(len(each.text.inputs) for each in items)
     inputs = torch.zeros(len(items), longest, dtype=torch.int64)
     targets = torch.full((len(items), longest), IGNORED, dtype=torch.int64)
@@ -128,7 +146,12 @@ def collate(items: Sequence[Item]) -> list[Tensor]:
         inputs[row, :n] = torch.tensor(each.text.inputs)
         targets[row, :n] = torch.tensor(each.text.targets)
     numbers = torch.tensor([each.number for each in items])
-    return list(Batch(numbers, torch.stack([each.sound for each in items]), inputs, targets))
+    states = [torch.empty(0) if each.states is None else each.states for each in items]
+    mels = [torch.empty(0, 0) if each.mel is None else each.mel for each in items]
+    lengths = torch.tensor([each.shape[1] for each in mels])
+    columns = int(lengths.max())
+    mel = torch.stack([F.pad(each, (0, columns - each.shape[1])) for each in mels])
+    return list(Batch(numbers, torch.stack(states), mel, lengths, inputs, targets))
 
 
 def unpacked(batch: Sequence[Any]) -> Batch:

@@ -7,6 +7,7 @@ from tercet.errors import OptionError
 from tercet.train.recipe import LoopRecipe, at_least
 
 Stored = Literal["float32", "float16"]
+Length = Literal["30s", "sound"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,40 @@ class SoundRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterRecipe:
+    """A low-rank adapter (arXiv:2106.09685) that learns in the place of everything else."""
+
+    rank: int = 0  # 0: none
+    alpha: float = 0.0  # what it adds is scaled by alpha / rank; 0: twice the rank
+    encoder: bool = True
+    decoder: bool = True
+    modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+    dropout: float = 0.0  # of what goes into it
+
+    def __post_init__(self) -> None:
+        for name in ("rank", "alpha"):
+            at_least(name, getattr(self, name), 0)
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"dropout is {self.dropout}; give 0 to below 1")
+        if not (self.encoder or self.decoder) or not self.modules:
+            raise OptionError("adapter changes nothing; give encoder, decoder and modules")
+
+    @property
+    def scaled_by(self) -> float:
+        """`alpha`, or what stands for 0."""
+        return self.alpha or 2.0 * self.rank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataRecipe:
     """What is heard, and which of the teacher's text is asked for."""
 
     sets: tuple[SetRecipe, ...]
     sound: SoundRecipe = field(default_factory=SoundRecipe)
     root: str = ""  # folder of relative labels; "": TERCET_DATA, else the recipe's folder
+    length: Length = (
+        "30s"  # what the student hears of a window: padded to 30 s, or its "sound" alone
+    )
     cached: bool = True  # hear each window once, into `encoded`; False: each time it is drawn
     encoded: str = ""  # folder of states that several runs share; "": the run's own
     timestamps_share: float = 0.5  # of draws whose text has timestamps, where the label has some
@@ -112,7 +141,7 @@ class LossRecipe:
 class PartsRecipe:
     """Which parts of the student learn, besides its decoder's blocks."""
 
-    encoder: bool = False  # needs cached = false, and a GPU for what is larger than base
+    encoder: bool = False  # needs a GPU for what is larger than base
     embeddings: bool = True  # of tokens, which are the output's weights, too
     positions: bool = False  # of the decoder
     cross_keys_values: bool = (
@@ -136,6 +165,7 @@ class TextRecipe:
     data: DataRecipe
     loss: LossRecipe = field(default_factory=LossRecipe)
     learns: PartsRecipe = field(default_factory=PartsRecipe)
+    adapter: AdapterRecipe = field(default_factory=AdapterRecipe)
     valid_words: int = 40  # windows that each validation writes down; 0: none
     recompute: bool = False  # blocks' inner values for their gradients: less memory, more time
     stored: Stored = "float16"
@@ -143,5 +173,15 @@ class TextRecipe:
 
     def __post_init__(self) -> None:
         at_least("valid_words", self.valid_words, 0)
-        if self.learns.encoder and self.data.cached:
-            raise OptionError("learns.encoder needs the sound itself; give data.cached = false")
+        if self.learns.encoder and self.adapter.rank:
+            raise OptionError("adapter.rank lets nothing else learn; leave learns.encoder out")
+
+    @property
+    def changes_encoder(self) -> bool:
+        """Whether the student's encoder becomes another one."""
+        return self.learns.encoder or bool(self.adapter.rank and self.adapter.encoder)
+
+    @property
+    def hears(self) -> bool:
+        """Whether the student's encoder runs in training: its states are not the teacher's."""
+        return self.changes_encoder or self.data.length == "sound" or not self.data.cached

@@ -6,13 +6,15 @@ The run's folder gets `encoded/` (states), the loop's own files, `model/` (Huggi
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from tercet.catalog import CATALOG
 from tercet.checkpoint import Checkpoint, open_checkpoint
+from tercet.checkpoint.adapter_writing import AdapterFacts, save_adapter
 from tercet.checkpoint.arrays import MemoryCheckpoint
 from tercet.checkpoint.save import save_hugging_face
 from tercet.convert.fingerprint import are_alike
@@ -35,6 +37,7 @@ from tercet.train.text.task import Networks, TextTask
 from tercet.train.watch import Unwatched, Watcher, hearing_notes
 
 MODEL = "model"
+ADAPTER = "adapter"  # in its place, where one was trained
 ENCODED = "encoded"
 
 
@@ -75,7 +78,10 @@ def run(
     task = TextTask(_networks(values, pair), values, tokenizer, pair.student.geometry, held_out)
     result = fit(task, data, loaded, folder, resume=resume, watcher=watcher)
     if result.is_finished:
-        publish(task, pair.student, folder / MODEL, dtype=values.stored)
+        if values.adapter.rank:
+            publish_adapter(task, values, folder / ADAPTER)
+        else:
+            publish(task, pair.student, folder / MODEL, values)
         _report(folder, values, pair, result)
     return result
 
@@ -84,7 +90,7 @@ def run(
 class _Pair:
     student: Checkpoint
     teacher: Checkpoint | None  # None: there is no divergence
-    share_encoder: bool
+    share_encoder: bool  # both were made with the same
 
 
 def _opened(values: TextRecipe) -> _Pair:
@@ -96,13 +102,27 @@ def _opened(values: TextRecipe) -> _Pair:
         return _Pair(student, None, share_encoder=True)
     teacher = open_checkpoint(find_model(values.teacher))
     check_pair(values, student, teacher)
-    share = not values.learns.encoder and are_alike(student, teacher)
-    if values.data.cached and not share:
+    _check_lengths(values, student, teacher)
+    share = are_alike(student, teacher)
+    if values.data.cached and not share and not values.hears:
         raise FingerprintError(
             f"{values.student} and {values.teacher} have different encoders, so their states cannot be kept "
             "together; give data.cached = false"
         )
     return _Pair(student, teacher, share)
+
+
+def _check_lengths(values: TextRecipe, student: Checkpoint, teacher: Checkpoint) -> None:
+    """Whether what is heard is what both were made for."""
+    if teacher.generation.true_length:
+        raise OptionError(
+            f"{values.teacher} hears windows as long as they are, and a teacher hears 30 s; give the model "
+            "it was made of"
+        )
+    if student.generation.true_length and values.data.length != "sound":
+        raise OptionError(
+            f'{values.student} hears windows as long as they are; give data.length = "sound"'
+        )
 
 
 def check_pair(values: TextRecipe, student: Checkpoint, teacher: Checkpoint) -> None:
@@ -145,17 +165,18 @@ def _data(
     )
     items: Items
     valid: Items
-    if values.data.cached:
+    n_mels = pair.student.geometry.n_mels
+    live = HeardLessons(train, random, n_mels=n_mels, is_changed=True)
+    live_valid = HeardLessons(held_out, fixed, n_mels=n_mels, is_changed=False)
+    if keeps_states(values):
         encoded = Path(values.data.encoded) if values.data.encoded else folder / ENCODED
         readers = _encoded(values, pair, divided, encoded, watcher)
         names = [split.name for split in divided for _ in split.train]
-        items = CachedLessons(train, readers, names, random)
+        items = CachedLessons(train, readers, names, random, live if values.hears else None)
         names = [split.name for split in divided for _ in split.held_out]
-        valid = CachedLessons(held_out, readers, names, fixed)
+        valid = CachedLessons(held_out, readers, names, fixed, live_valid if values.hears else None)
     else:
-        n_mels = pair.student.geometry.n_mels
-        items = HeardLessons(train, random, n_mels=n_mels, is_changed=True)
-        valid = HeardLessons(held_out, fixed, n_mels=n_mels, is_changed=False)
+        items, valid = live, live_valid
     return TrainData(
         train=items,
         valid=valid,
@@ -172,9 +193,12 @@ def _data(
 def _encoded(
     values: TextRecipe, pair: _Pair, divided: Sequence[Split], folder: Path, watcher: Watcher
 ) -> dict[str, EncodedReader]:
-    """Hear all that is not heard yet."""
-    hearing = Hearing(pair.student)
-    about = about_states(pair.student, values.student)
+    """Hear all that is not heard yet: with the teacher's encoder, where the student has another one."""
+    ear, name = pair.student, values.student
+    if values.hears and pair.teacher is not None:
+        ear, name = pair.teacher, values.teacher
+    hearing = Hearing(ear)
+    about = about_states(ear, name)
     for split in divided:
         lessons: list[Lesson] = [*split.train, *split.held_out]
         tell = hearing_notes(watcher, split.name, len(lessons))
@@ -182,25 +206,52 @@ def _encoded(
     return {split.name: EncodedReader(folder / split.name, about=about) for split in divided}
 
 
+def keeps_states(values: TextRecipe) -> bool:
+    """Whether states are kept: all that the student hears, or what its teacher does."""
+    return values.data.cached and (not values.hears or values.loss.divergence > 0)
+
+
 def _networks(values: TextRecipe, pair: _Pair) -> Networks:
     from tercet.model import load_torch
 
     encoder, decoder = load_torch(pair.student, dtype="float32", taps=False)
-    is_heard = not values.data.cached
     teacher = teacher_encoder = None
+    is_same = pair.share_encoder and not values.changes_encoder and values.data.length == "30s"
     if pair.teacher is not None:
         its_encoder, its_decoder = load_torch(pair.teacher, dtype="float32", taps=False)
         teacher = its_decoder.module
-        teacher_encoder = its_encoder.module if is_heard and not pair.share_encoder else None
+        teacher_encoder = None if keeps_states(values) or is_same else its_encoder.module
     return Networks(
         student=decoder.module,
         teacher=teacher,
-        encoder=encoder.module if is_heard else None,
+        encoder=encoder.module if values.hears else None,
         teacher_encoder=teacher_encoder,
     )
 
 
-def publish(task: TextTask, student: Checkpoint, folder: Path, *, dtype: str) -> None:
+def publish_adapter(task: TextTask, values: TextRecipe, folder: Path) -> None:
+    """Write the adapter as it is now, in PEFT's layout.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    known = CATALOG.get(values.student)
+    recipe = values.adapter
+    facts = AdapterFacts(
+        base=values.student if known is None else known.repository,
+        rank=recipe.rank,
+        alpha=recipe.scaled_by,
+        dropout=recipe.dropout,
+        true_length=values.data.length == "sound",
+    )
+    arrays = {
+        name: (a.float().cpu().numpy(), b.float().cpu().numpy())
+        for name, (a, b) in task.adapters().items()
+    }
+    save_adapter(folder, arrays, facts, dtype=values.stored)
+
+
+def publish(task: TextTask, student: Checkpoint, folder: Path, values: TextRecipe) -> None:
     """Write the student as it is now, in Hugging Face's layout; what did not learn is copied.
 
     Raises:
@@ -214,16 +265,17 @@ def publish(task: TextTask, student: Checkpoint, folder: Path, *, dtype: str) ->
     for name in student.names():
         value = trained.get(name)
         arrays[name] = student.read(name) if value is None else value.float().cpu().numpy()
-    whole = MemoryCheckpoint(student.geometry, arrays, generation=student.generation)
+    generation = replace(student.generation, true_length=values.data.length == "sound")
+    whole = MemoryCheckpoint(student.geometry, arrays, generation=generation)
     tokenizer_file = student.tokenizer_file or find_tokenizer(student.geometry.vocab_size)
-    save_hugging_face(whole, folder, dtype=dtype, tokenizer_file=tokenizer_file)
+    save_hugging_face(whole, folder, dtype=values.stored, tokenizer_file=tokenizer_file)
 
 
 def _report(folder: Path, values: TextRecipe, pair: _Pair, result: RunResult) -> None:
     """What validation says of the model that was written."""
     layers = pair.student.geometry.decoder_layers
     figures = {
-        "model": MODEL,
+        "model": ADAPTER if values.adapter.rank else MODEL,
         "teacher": values.teacher if pair.teacher is not None else None,
         "decoder_layers": layers,
         "steps": result.step,

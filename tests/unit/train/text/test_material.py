@@ -10,6 +10,7 @@ from tercet.dataset.label_table import Label
 from tercet.errors import DataError, OptionError
 from tercet.train.text.material import Split, splits
 from tercet.train.text.recipe import (
+    AdapterRecipe,
     DataRecipe,
     LossRecipe,
     PartsRecipe,
@@ -113,11 +114,17 @@ def test_empty_splits_say_what_to_check(
         (lambda: LossRecipe(cross_entropy=0, divergence=0), "there is nothing to learn"),
         (lambda: LossRecipe(states=-1), "states is -1; give at least 0"),
         (lambda: PartsRecipe(dropout=1), "dropout is 1; give 0 to below 1"),
+        (lambda: AdapterRecipe(rank=-1), "rank is -1; give at least 0"),
+        (lambda: AdapterRecipe(encoder=False, decoder=False), "adapter changes nothing"),
+        (lambda: AdapterRecipe(modules=()), "adapter changes nothing"),
         (
             lambda: TextRecipe(
-                student="s", data=DataRecipe(sets=(SET,)), learns=PartsRecipe(encoder=True)
+                student="s",
+                data=DataRecipe(sets=(SET,)),
+                learns=PartsRecipe(encoder=True),
+                adapter=AdapterRecipe(rank=4),
             ),
-            "learns.encoder needs the sound itself; give data.cached = false",
+            "adapter.rank lets nothing else learn; leave learns.encoder out",
         ),
     ],
 )
