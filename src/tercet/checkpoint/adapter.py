@@ -4,11 +4,12 @@
 of a convolution A [rank, in, taps] and B [out, rank, 1]. The merged weight is W + scale * B A, in float32.
 Modules that were trained whole (PEFT's `modules_to_save`) lie there under their own names and replace the
 model's. Nothing is merged before it is read, and no file is changed, so that whatever takes a checkpoint
-(conversion, 8 bits, every engine, the fingerprint) sees the merged model.
+(conversion, 8 bits, every engine, the fingerprint) sees the merged model. Of a model that is stored in 8 bits
+the changed matrices are read as floats; whoever wants them in 8 bits rounds them anew.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,9 @@ import numpy as np
 from tercet.checkpoint.adapter_settings import AdapterSettings, read_adapter_settings
 from tercet.checkpoint.arrays import Checkpoint, Generation, Int8Matrix
 from tercet.checkpoint.geometry import Geometry
+from tercet.checkpoint.native import NativeCheckpoint
 from tercet.checkpoint.safetensors_file import open_safetensors
+from tercet.checkpoint.smoothing import column_factors, row_divisors
 from tercet.checkpoint.sources import ArraySource
 from tercet.checkpoint.torch_file import open_torch_file
 from tercet.errors import CheckpointError, ModelNotFoundError
@@ -115,14 +118,24 @@ class AdaptedCheckpoint:
         added = second.reshape(-1, rank) @ first.reshape(rank, -1)
         if not np.isfinite(added).all():
             raise CheckpointError(f"{self.adapter.path}: {a} or {b} is not finite; fetch it again")
-        merged: np.ndarray = weight.astype(np.float32) + np.float32(scale) * added.reshape(
-            weight.shape
-        )
+        added = np.float32(scale) * self._as_stored(name, added.reshape(weight.shape))
+        merged: np.ndarray = weight.astype(np.float32) + added
         return merged
 
     def read_int8(self, name: str) -> Int8Matrix | None:
         """The stored 8-bit form of a matrix, where there is one: never of one that the adapter changes."""
-        return self.original.read_int8(name)
+        is_changed = name in self.sums or name in self.replaced
+        return None if is_changed else self.original.read_int8(name)
+
+    def _as_stored(self, name: str, added: np.ndarray) -> np.ndarray:
+        """What is added, with the factors that are folded into the stored matrix."""
+        if not isinstance(self.original, NativeCheckpoint):
+            return added
+        exponents = self.original.smoothing
+        columns, rows = column_factors(name, exponents), row_divisors(name, exponents)
+        if columns is not None:
+            added = added * columns
+        return added if rows is None else added / rows[:, None]
 
 
 def open_adapter(path: Path) -> Adapter:
@@ -186,7 +199,7 @@ def with_adapter(checkpoint: Checkpoint, adapter: Adapter) -> AdaptedCheckpoint:
         )
     merged = AdaptedCheckpoint(original=checkpoint, adapter=adapter, sums=sums, replaced=replaced)
     _check_shapes(merged)
-    _check_whole(checkpoint, (*sums, *replaced))
+    _check_whole(checkpoint, sums, replaced)
     return merged
 
 
@@ -249,12 +262,15 @@ def _check_shape(merged: AdaptedCheckpoint, key: str, wanted: tuple[int, ...]) -
         )
 
 
-def _check_whole(checkpoint: Checkpoint, adapted: Iterable[str]) -> None:
-    """No matrix is in 8 bits: what rounding took from it was not in the model that the adapter learned on."""
-    for name in adapted:
-        if checkpoint.read_int8(name) is not None:
+def _check_whole(
+    checkpoint: Checkpoint, sums: Mapping[str, object], replaced: Mapping[str, object]
+) -> None:
+    """No matrix is in 8 bits of a kind that cannot be added to, or be replaced."""
+    is_own = isinstance(checkpoint, NativeCheckpoint)
+    for name in (*sums, *replaced):
+        if (name in replaced or not is_own) and checkpoint.read_int8(name) is not None:
             raise CheckpointError(
-                f"{checkpoint.path}: its weights are in 8 bits, and an adapter needs the full ones; give the "
-                "model as a hub id (openai/whisper-base: from the hub's cache, else the hub), or a folder or "
-                "file of it in float16 or float32"
+                f"{checkpoint.path}: its weights are in 8 bits, and this adapter needs the full ones; give "
+                "the model as a hub id (openai/whisper-base: from the hub's cache, else the hub), or a "
+                "folder or file of it in float16 or float32"
             )

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tercet.checkpoint.adapter import AdaptedCheckpoint
 from tercet.checkpoint.arrays import Arrays, Checkpoint, Int8Matrix
 from tercet.checkpoint.native import NativeCheckpoint
-from tercet.convert.smooth import column_factors, row_divisors
+from tercet.checkpoint.smoothing import column_factors, row_divisors
 from tercet.errors import CheckpointError
 
 ROWS = 128  # rows sketched per matrix; 36 matrices of base make 9 KB
@@ -92,6 +93,8 @@ def fingerprint(checkpoint: Arrays) -> Fingerprint:
 
 def encoder_digest(checkpoint: Checkpoint) -> str:
     """SHA-256 of the original encoder's arrays; a stored copy tells it, from others it is computed."""
+    if isinstance(checkpoint, AdaptedCheckpoint) and not checkpoint.changes_encoder:
+        return encoder_digest(checkpoint.original)
     if isinstance(checkpoint, NativeCheckpoint):
         told = checkpoint.metadata.get("encoder")
         if isinstance(told, dict) and "sha256" in told:

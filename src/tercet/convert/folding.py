@@ -9,7 +9,8 @@ import numpy as np
 
 from tercet.checkpoint.arrays import Checkpoint, Generation, Int8Matrix
 from tercet.checkpoint.geometry import Geometry
-from tercet.convert.smooth import GROUPS, fold
+from tercet.checkpoint.smoothing import GROUPS
+from tercet.convert.smooth import fold
 from tercet.errors import CheckpointError
 
 _ENCODER_LAYER = re.compile(r"^model\.encoder\.layers\.(\d+)\.(.+)$")

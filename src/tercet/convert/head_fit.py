@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tercet.catalog import CATALOG, known_model
+from tercet.checkpoint.adapter import AdaptedCheckpoint
 from tercet.checkpoint.arrays import Arrays, Checkpoint
 from tercet.checkpoint.heads import FRAMES_PER_TAP, Head, Quantizer, TagHead
 from tercet.checkpoint.native import NativeCheckpoint
@@ -107,6 +108,8 @@ def bound_to(head: Head, checkpoint: Checkpoint, name: str) -> Head:
 
 def _is_of(mark: Mapping[str, Any], checkpoint: Checkpoint, head: Head) -> bool:
     """Whether the checkpoint's encoder is the one of this fingerprint."""
+    if isinstance(checkpoint, AdaptedCheckpoint) and not checkpoint.changes_encoder:
+        checkpoint = checkpoint.original
     original = Fingerprint.from_json(mark, head.arrays.path)
     told = _told_fingerprint(checkpoint)
     if told is not None and told.get("sha256") == original.digest:

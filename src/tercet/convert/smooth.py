@@ -14,17 +14,13 @@ import onnx
 from onnx import TensorProto, helper
 
 from tercet.checkpoint.arrays import Checkpoint, MemoryCheckpoint
+from tercet.checkpoint.smoothing import GROUPS, statistic_of
 from tercet.convert.builder import Graph
 from tercet.convert.encoder import encoder_graph
 from tercet.convert.layers import Precision
 from tercet.errors import CheckpointError
 
 ALPHA = 0.8  # how much of the difficulty moves into the weights; see docs/EXPERIMENTS.md
-GROUPS = {  # statistic -> the matrices that read the same input
-    "self_attn": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "out_proj": ("self_attn.out_proj",),
-    "fc1": ("fc1",),
-}
 
 
 def probed_encoder(checkpoint: Checkpoint) -> tuple[Graph, dict[str, str]]:
@@ -38,7 +34,7 @@ def probed_encoder(checkpoint: Checkpoint) -> tuple[Graph, dict[str, str]]:
     axes = helper.make_tensor("probe_axes", TensorProto.INT64, [2], [0, 1])
     model.graph.initializer.append(axes)
     for node in list(model.graph.node):
-        statistic = _statistic_of(node.input[1]) if node.op_type == "MatMul" else None
+        statistic = statistic_of(node.input[1]) if node.op_type == "MatMul" else None
         if statistic is None:
             continue
         output = f"probe_{statistic}"
@@ -103,35 +99,6 @@ def fold(
         tokenizer_file=checkpoint.tokenizer_file,
     )
     return folded, exponents
-
-
-def column_factors(name: str, exponents: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """What the columns of a folded encoder matrix were multiplied by, float32 [in]; None: nothing."""
-    statistic = _statistic_of(name)
-    if statistic is None or statistic not in exponents:
-        return None
-    return np.exp2(exponents[statistic].astype(np.float32))
-
-
-def row_divisors(name: str, exponents: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """What the rows of a folded matrix were divided by, float32 [out]: value projections feed `out_proj`."""
-    if ".self_attn.v_proj." not in name:
-        return None
-    return column_factors(name.replace("v_proj", "out_proj"), exponents)
-
-
-def _statistic_of(weight: str) -> str | None:
-    """`model.encoder.layers.0.fc1.weight` (or a graph's label for it) -> `layers.0.fc1`."""
-    prefix = "model.encoder."
-    if not weight.startswith(f"{prefix}layers."):
-        return None
-    layer, rest = weight.removeprefix(prefix).split(".", 2)[1:]
-    if rest.startswith("fc2."):
-        return f"layers.{layer}.fc2"
-    for group, readers in GROUPS.items():
-        if any(rest.startswith((f"{reader}.", f"{reader}+")) for reader in readers):
-            return f"layers.{layer}.{group}"
-    return None
 
 
 def _check_statistics(checkpoint: Checkpoint, statistics: Mapping[str, np.ndarray]) -> None:

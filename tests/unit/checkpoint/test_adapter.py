@@ -268,5 +268,5 @@ def test_a_model_in_8_bits_is_told_to_bring_its_full_weights(
     stored = Int8Matrix(np.zeros((16, 16), np.int8), np.ones((16, 1), np.float32))
     monkeypatch.setattr(MemoryCheckpoint, "read_int8", lambda self, name: stored)
     line = refusal(write(pair(QUERY, 16, 16)), tiny)
-    assert "in 8 bits, and an adapter needs the full ones" in line
+    assert "in 8 bits, and this adapter needs the full ones" in line
     assert "openai/whisper-base" in line

@@ -8,6 +8,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tercet.checkpoint import Geometry, open_checkpoint
+from tercet.checkpoint.adapter import open_adapter, with_adapter
+from tercet.checkpoint.adapter_writing import AdapterFacts, save_adapter
 from tercet.checkpoint.save import settings_files
 from tercet.convert.store import StoredForm, stored_arrays, write_arrays
 from tercet.errors import CheckpointError
@@ -206,3 +208,36 @@ def test_cut_and_flipped_files_raise_our_errors_only(folder):
         path.write_bytes(damaged)
         with contextlib.suppress(CheckpointError):
             read_all(folder)
+
+
+def test_an_adapter_is_merged_through_the_folded_factors(tiny, folder, tmp_path):
+    """The stored encoder with an adapter hears what the original hears with it, to 8 bits."""
+    pytest.importorskip("torch")
+    from tercet.model import load_torch
+
+    rng = np.random.default_rng(3)
+    matrices = {
+        name.removesuffix(".weight"): (
+            rng.normal(size=(2, tiny.shape(name)[1])).astype(np.float32) / 4,
+            rng.normal(size=(tiny.shape(name)[0], 2)).astype(np.float32) / 4,
+        )
+        for name in tiny.names()
+        if name.startswith("model.encoder.layers") and len(tiny.shape(name)) == 2
+    }
+    facts = AdapterFacts(base="tiny", rank=2, alpha=2.0)
+    save_adapter(tmp_path / "lora", matrices, facts, dtype="float32")
+    adapter = open_adapter(tmp_path / "lora")
+    stored = open_checkpoint(folder)
+    assert stored.smoothing["layers.0.fc1"].any()  # else there is nothing to get wrong
+    mel = rng.normal(size=(8, 40)).astype(np.float32)
+
+    def states(checkpoint):
+        return np.asarray(load_torch(checkpoint)[0].encode(mel).states)
+
+    wanted = states(with_adapter(tiny, adapter))
+    rounding = np.abs(states(tiny) - states(stored)).mean()
+    assert np.abs(wanted - states(tiny)).mean() > 10 * rounding  # the adapter changes much
+    assert np.abs(wanted - states(with_adapter(stored, adapter))).mean() < 4 * rounding
+    with_it = with_adapter(stored, adapter)
+    assert with_it.read_int8(FC1) is None
+    assert with_it.read_int8("model.decoder.layers.0.fc1.weight") is not None

@@ -4,9 +4,10 @@ import numpy as np
 import onnx
 import pytest
 
+from tercet.checkpoint.smoothing import column_factors, row_divisors
 from tercet.convert.encoder import encoder_graph
 from tercet.convert.layers import Precision
-from tercet.convert.smooth import column_factors, fold, largest_of, probed_encoder, row_divisors
+from tercet.convert.smooth import fold, largest_of, probed_encoder
 from tercet.errors import CheckpointError
 
 
