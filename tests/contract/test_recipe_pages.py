@@ -38,9 +38,10 @@ PARTS: dict[str, Any] = {
     "Text decoders: `[data.sound]`": text.SoundRecipe,
     "Text decoders: `[loss]`": text.LossRecipe,
     "Text decoders: `[learns]`": text.PartsRecipe,
+    "Text decoders: `[adapter]`": text.AdapterRecipe,
 }
 SECTIONS = {"data", "scenes", "options", "development", "head", "augment", "codebook", "phases"}
-SECTIONS |= {"windows", "loop", "sound", "loss", "learns"}
+SECTIONS |= {"windows", "loop", "sound", "loss", "learns", "adapter"}
 
 
 def section(title: str) -> str:

@@ -1,10 +1,13 @@
 """Merged adapters against peft: every array, and the logits of a model whose adapter peft did not merge."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from tercet.checkpoint import Geometry, open_checkpoint, save_hugging_face
 from tercet.checkpoint.adapter import open_adapter, with_adapter
+from tercet.checkpoint.adapter_writing import AdapterFacts, save_adapter
 from tercet.engine.onnx import PRECISIONS, OnnxDecoder, OnnxEncoder
 from tercet.engine.protocol import open_over
 from tercet.model import load_torch
@@ -112,3 +115,32 @@ def test_logits_are_those_of_pefts_model(theirs, folder, engine):
     states = encoder.encode(mel).states
     got = np.asarray(open_over(decoder, states[None]).step(np.array(TOKENS)))
     np.testing.assert_allclose(expected.numpy(), got.reshape(expected.shape), rtol=0, atol=1e-4)
+
+
+def test_peft_opens_what_is_written_here(folder, peer, tmp_path):
+    rng = np.random.default_rng(5)
+    original = open_checkpoint(folder)
+    names = ["encoder.layers.1.self_attn.q_proj", "decoder.layers.0.encoder_attn.out_proj"]
+    matrices = {
+        f"model.{name}": tuple(
+            rng.normal(size=shape).astype(np.float32) / 9 for shape in ((3, 64), (64, 3))
+        )
+        for name in names
+    }
+    facts = AdapterFacts(base="tiny", rank=3, alpha=5.0, true_length=True)
+    save_adapter(tmp_path / "ours", matrices, facts, dtype="float32")
+    model = peer("transformers").WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # peft warns of layers that it adapts and finds nothing for
+        adapted = peft.PeftModel.from_pretrained(model, tmp_path / "ours")
+    expected = adapted.merge_and_unload()
+    merged = with_adapter(original, open_adapter(tmp_path / "ours"))
+    for name, value in expected.state_dict().items():
+        if name in merged.names():
+            np.testing.assert_allclose(value.numpy(), merged.read(name), rtol=0, atol=1e-5)
+    changed = {
+        name
+        for name in merged.names()
+        if not np.array_equal(original.read(name), merged.read(name))
+    }
+    assert {f"model.{name}.weight" for name in names} == changed

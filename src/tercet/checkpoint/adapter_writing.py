@@ -60,9 +60,7 @@ def save_adapter(folder: Path, matrices: Matrices, facts: AdapterFacts, *, dtype
 
 
 def _config(modules: tuple[str, ...], facts: AdapterFacts) -> dict[str, object]:
-    """PEFT's settings; what is adapted is told by one expression, which PEFT matches whole names with."""
-    plain = (each.replace(".", r"\.") for each in modules)
-    names = sorted({re.sub(r"\.\d+\\", r".\\d+\\", each) for each in plain})
+    """PEFT's settings."""
     return {
         "peft_type": "LORA",
         "task_type": None,
@@ -71,9 +69,22 @@ def _config(modules: tuple[str, ...], facts: AdapterFacts) -> dict[str, object]:
         "r": facts.rank,
         "lora_alpha": facts.alpha,
         "lora_dropout": facts.dropout,
-        "target_modules": "|".join(names),
+        "target_modules": _expression(modules),
         "bias": "none",
         "fan_in_fan_out": False,
         "init_lora_weights": True,
         "true_length": facts.true_length,
     }
+
+
+def _expression(modules: tuple[str, ...]) -> str:
+    """What PEFT matches whole names with: these modules and no others."""
+    numbers: dict[str, list[int]] = {}
+    for name in modules:
+        before, number, after = re.split(r"\.(\d+)\.", name, maxsplit=1)
+        numbers.setdefault(f"{before}.#.{after}", []).append(int(number))
+    patterns = []
+    for name, found in numbers.items():
+        layers = "|".join(map(str, sorted(found)))
+        patterns.append(name.replace(".", r"\.").replace("#", f"({layers})"))
+    return "|".join(patterns)

@@ -41,6 +41,7 @@ class FakeEncoder:
 
     calls: list[int] = field(default_factory=list)  # the numbers, in order
     real_frames: list[int | None] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)  # of each call's log-mel
     has_taps: bool = False
     geometry: Geometry = GEOMETRY
 
@@ -49,6 +50,7 @@ class FakeEncoder:
         number = 300 + int.from_bytes(digest[:4], "big") % 40000
         self.calls.append(number)
         self.real_frames.append(real_frames)
+        self.columns.append(mel.shape[1])
         if not self.has_taps:
             return Encoded(np.full((5, 4), number, np.float32), None)
         states = np.full((mel.shape[1] // 2, 4), number, np.float32)
@@ -192,6 +194,7 @@ def fake(byte_tokenizer) -> Callable[..., Fake]:
         overlap: bool = True,
         tags: dict[str, object] | None = None,
         tokens: dict[str, object] | None = None,
+        true_length: bool = False,
     ) -> Fake:
         tokenizer = byte_tokenizer(GEOMETRY.vocab_size)
         encoder = FakeEncoder(has_taps=tags is not None or tokens is not None)
@@ -210,6 +213,7 @@ def fake(byte_tokenizer) -> Callable[..., Fake]:
             batch_size=batch_size,
             overlap=overlap,
             heads=heads,
+            true_length=true_length,
         )
         return Fake(model, encoder, decoder, coder)
 
