@@ -20,7 +20,7 @@ from tercet.checkpoint.adapter_settings import AdapterSettings, read_adapter_set
 from tercet.checkpoint.arrays import Checkpoint, Generation, Int8Matrix
 from tercet.checkpoint.geometry import Geometry
 from tercet.checkpoint.native import NativeCheckpoint
-from tercet.checkpoint.safetensors_file import open_safetensors
+from tercet.checkpoint.safetensors_file import SafetensorsFile, open_safetensors
 from tercet.checkpoint.smoothing import column_factors, row_divisors
 from tercet.checkpoint.sources import ArraySource
 from tercet.checkpoint.torch_file import open_torch_file
@@ -33,6 +33,11 @@ _EMBEDDING = "model.decoder.embed_tokens"
 _OUTPUT = "proj_out"
 _ENCODER = "model.encoder."
 _DIGITS = 16  # of SHA-256, in hexadecimal: 64 bits
+
+
+TRUE_LENGTH = (
+    "true_length"  # in the metadata of weights: the model with it hears windows as they are
+)
 
 
 class _Sum(NamedTuple):
@@ -50,6 +55,7 @@ class Adapter:
     path: Path  # the file of its weights
     settings: AdapterSettings
     source: ArraySource
+    true_length: bool = False  # the model with it hears windows as long as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ class AdaptedCheckpoint:
     def generation(self) -> Generation:
         """What the checkpoint says about decoding; the adapter may add that windows need no padding."""
         told = self.original.generation
-        return replace(told, true_length=told.true_length or self.adapter.settings.true_length)
+        return replace(told, true_length=told.true_length or self.adapter.true_length)
 
     @property
     def tokenizer_file(self) -> Path | None:
@@ -155,7 +161,10 @@ def open_adapter(path: Path) -> Adapter:
     try:
         settings = read_adapter_settings(folder)
         file = path if path.is_file() and path != settings.path else _weights_in(folder)
-        return Adapter(path=file, settings=settings, source=_open_weights(file))
+        source = _open_weights(file)
+        metadata = source.metadata if isinstance(source, SafetensorsFile) else {}
+        true_length = metadata.get(TRUE_LENGTH) == "true"
+        return Adapter(path=file, settings=settings, source=source, true_length=true_length)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); check its permissions") from error
 

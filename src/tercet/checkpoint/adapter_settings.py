@@ -39,9 +39,6 @@ class AdapterSettings:
     is_rank_stabilised: bool  # scaled by alpha / sqrt(rank) instead of alpha / rank
     rank_pattern: Mapping[str, int]
     alpha_pattern: Mapping[str, float]
-    true_length: bool = (
-        False  # the model with it hears windows as long as they are (Tercet's own key)
-    )
 
     def rank_of(self, module: str) -> int:
         """The rank of one module, by its full name ("model.encoder.layers.0.fc1")."""
@@ -80,7 +77,6 @@ def read_adapter_settings(folder: Path) -> AdapterSettings:
             key: _number(value, f"alpha_pattern {key!r:.80}", path)
             for key, value in _pattern(told, "alpha_pattern", path).items()
         },
-        true_length=told.get("true_length") is True,
     )
 
 

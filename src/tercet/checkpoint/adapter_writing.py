@@ -1,6 +1,7 @@
 """Writing a LoRA adapter in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`.
 
-peft and `adapter.py` read it. What is Tercet's own in it is one key, `true_length`, which peft ignores.
+peft and `adapter.py` read it. What is Tercet's own is `true_length` in the metadata of the weights: peft
+complains of settings that it does not know.
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tercet.checkpoint.adapter import WEIGHTS
+from tercet.checkpoint.adapter import TRUE_LENGTH, WEIGHTS
 from tercet.checkpoint.adapter_settings import CONFIG
 from tercet.checkpoint.safetensors_writer import ArrayPlan, SafetensorsWriter
 from tercet.checkpoint.whole_folder import whole_folder
@@ -53,7 +54,8 @@ def save_adapter(folder: Path, matrices: Matrices, facts: AdapterFacts, *, dtype
         (place / CONFIG).write_text(told, encoding="utf-8")
         plans = {name: ArrayPlan(dtype, each.shape) for name, each in arrays.items()}
         with (place / WEIGHTS[0]).open("wb") as file:
-            writer = SafetensorsWriter(file, plans, {"format": "pt"})
+            own = {TRUE_LENGTH: "true"} if facts.true_length else {}
+            writer = SafetensorsWriter(file, plans, {"format": "pt", **own})
             for name, each in arrays.items():
                 writer.put(name, each)
             writer.finish()
@@ -73,7 +75,6 @@ def _config(modules: tuple[str, ...], facts: AdapterFacts) -> dict[str, object]:
         "bias": "none",
         "fan_in_fan_out": False,
         "init_lora_weights": True,
-        "true_length": facts.true_length,
     }
 
 

@@ -102,7 +102,7 @@ def test_parts_and_modules_are_chosen(toy: Path, pair: Any, tmp_path: Path) -> N
     assert (2, 3.0, False) == (
         opened.settings.rank,
         opened.settings.alpha,
-        opened.settings.true_length,
+        opened.true_length,
     )
     assert not adapted(tmp_path / "run", pair).changes_encoder
 
