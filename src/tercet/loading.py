@@ -44,8 +44,9 @@ def load_model(
             ("whisper-at:medium"), or "owner/name:file" on the hub. None: the one that came with the model, if
             any; "none": no tags.
         tokens: A quantizer, for speech tokens: likewise (Tercet's, Ichigo's .pth, WhisperSpeech's .model).
-        adapter: A LoRA adapter of PEFT, merged into the model (not one in 8 bits): a folder, its file of
-            weights, or a hub id. If it changes the encoder, heads that lie beside the model are left aside.
+        adapter: A LoRA adapter of PEFT, merged into the model: a folder, its file of weights, a hub id, or
+            the name of one that came with the model ("true-length"). If it changes the encoder, heads that
+            lie beside the model are left aside.
         device: "cpu", "cuda", or "auto" (the CPU; a GPU is used when asked for).
         compute_type: "int8", "float32"; on the torch engine "float32", "bfloat16" or "float16". "auto":
             int8 on a CPU, float32 in torch on a CPU, float16 on a GPU.
@@ -117,7 +118,9 @@ def adapted(
     """
     if adapter is None:
         return checkpoint
-    found = find_adapter(adapter, offline=offline, on_progress=on_progress)
+    path = checkpoint.path
+    beside = path if path.is_dir() else path.parent
+    found = find_adapter(adapter, beside=beside, offline=offline, on_progress=on_progress)
     return with_adapter(checkpoint, open_adapter(found))
 
 

@@ -131,7 +131,7 @@ def test_peft_opens_what_is_written_here(folder, peer, tmp_path):
     save_adapter(tmp_path / "ours", matrices, facts, dtype="float32")
     model = peer("transformers").WhisperForConditionalGeneration.from_pretrained(folder).eval()
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # peft warns of layers that it adapts and finds nothing for
+        warnings.simplefilter("error", UserWarning)  # it warns where it finds nothing
         adapted = peft.PeftModel.from_pretrained(model, tmp_path / "ours")
     expected = adapted.merge_and_unload()
     merged = with_adapter(original, open_adapter(tmp_path / "ours"))

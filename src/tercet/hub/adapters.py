@@ -1,4 +1,4 @@
-"""Find a PEFT adapter: by path, or as a repository of the hub, of which two files are fetched.
+"""Find a PEFT adapter: by path, by the name of one that came with a model, or as a repository of the hub.
 
 Whether it is one that can be merged is `checkpoint/adapter.py`'s concern.
 """
@@ -15,25 +15,33 @@ _WAY = "give the folder of a copy"
 
 
 def find_adapter(
-    name: str | Path, *, offline: bool | None = None, on_progress: Progress | None = None
+    name: str | Path,
+    *,
+    beside: Path | None = None,
+    offline: bool | None = None,
+    on_progress: Progress | None = None,
 ) -> Path:
     """A folder or file that `tercet.checkpoint.adapter.open_adapter` can open.
 
     Args:
-        name: A PEFT folder, the file of weights in one, or a hub id ("owner/name"; a folder of that path
-            comes first).
+        name: A PEFT folder, the file of weights in one, the name of a folder that lies in the model's own
+            ("true-length"), or a hub id ("owner/name"), of which two files are fetched. A path that is there
+            comes first.
+        beside: The model's folder.
         offline: True never asks the hub; None follows the environment's `HF_HUB_OFFLINE`.
         on_progress: Called while bytes arrive, with those done and those known to come.
 
     Raises:
         ModelNotFoundError: nothing of that name can be had; one line says what to do.
     """
-    if (path := adapter_here(name)) is not None:
+    if (path := adapter_here(name, beside)) is not None:
         return path
     text = str(name)
     if isinstance(name, Path) or not HUB_ID.fullmatch(text):
+        own = ", ".join(adapters_beside(beside))
+        more = f"; with the model came {own}" if own else ""
         raise ModelNotFoundError(
-            f"adapter {text!r}: no such file or folder; give a PEFT folder, or a hub id (owner/name)"
+            f"adapter {text!r}: no such file or folder; give a PEFT folder, or a hub id (owner/name){more}"
         )
     folder = snapshot_folder(text)
     if folder is not None and all((folder / file).is_file() for file in _FILES):
@@ -49,10 +57,20 @@ def find_adapter(
     return found[-1].parent
 
 
-def adapter_here(name: str | Path) -> Path | None:
-    """The file or folder that a name is the path of; None for what is not there, or is only on the hub."""
+def adapter_here(name: str | Path, beside: Path | None = None) -> Path | None:
+    """The file or folder that a name stands for on this machine; None for what is elsewhere, or nowhere."""
     try:
         path = Path(name).expanduser()
-        return path if str(name) and path.exists() else None
+        if str(name) and path.exists():
+            return path
     except (OSError, RuntimeError, ValueError):  # too long for a path, no such user
         return None
+    return adapters_beside(beside).get(str(name))
+
+
+def adapters_beside(model_folder: Path | None) -> dict[str, Path]:
+    """The adapters that came with a model: folders of PEFT in its own, by their names."""
+    if model_folder is None or not model_folder.is_dir():
+        return {}
+    found = sorted(each.parent for each in model_folder.glob(f"*/{_FILES[0]}"))
+    return {folder.name: folder for folder in found}

@@ -60,3 +60,21 @@ def test_what_is_neither_there_nor_a_hub_id_is_refused_before_the_hub_is_asked(
 ) -> None:
     assert "no such file or folder" in refused(name)
     assert [] == hub.requests
+
+
+def test_adapters_that_came_with_a_model_have_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    for name in ("true-length", "accents"):
+        (model / name).mkdir(parents=True)
+        (model / name / "adapter_config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert model / "true-length" == find_adapter("true-length", beside=model)
+    line = refused("digits", beside=model)
+    assert "adapter 'digits': no such file or folder" in line
+    assert "with the model came accents, true-length" in line
+    (tmp_path / "true-length").mkdir()
+    assert Path("true-length") == find_adapter(
+        "true-length", beside=model
+    )  # what is there comes first

@@ -45,7 +45,7 @@ def adapter_by_content(options: ModelOptions) -> dict[str, str]:
     from tercet.checkpoint.adapter import adapter_digest  # late: --help needs none of it
     from tercet.hub.adapters import adapter_here
 
-    path = adapter_here(options.adapter)
+    path = adapter_here(options.adapter, _folder_of(options.model))
     try:
         content = options.adapter if path is None else f"sha256:{adapter_digest(path)}"
     except TercetError:  # said where it is opened
@@ -55,15 +55,21 @@ def adapter_by_content(options: ModelOptions) -> dict[str, str]:
 
 def _beside(model: str) -> dict[str, Path]:
     """Heads in the model's folder; none of the hub's, which may have yet to be fetched."""
-    from tercet.hub.find import as_path
     from tercet.hub.heads import heads_beside
+
+    folder = _folder_of(model)
+    return {} if folder is None else heads_beside(folder)
+
+
+def _folder_of(model: str) -> Path | None:
+    """Where a model lies on this machine; None for one of the hub, and one that is not there."""
+    from tercet.hub.find import as_path
     from tercet.hub.packages import in_package
 
     try:
-        folder = as_path(model) or in_package(model)
+        return as_path(model) or in_package(model)
     except ModelNotFoundError:  # said where it is opened
-        return {}
-    return {} if folder is None else heads_beside(folder)
+        return None
 
 
 def _content(file: Path) -> str:
