@@ -11,7 +11,7 @@ from tercet.engine.choice import Choice, choose
 from tercet.engine.memory import check_fits, give_back_freed
 from tercet.engine.protocol import Decoder, Encoder, OpenGraph
 from tercet.errors import OptionError
-from tercet.head_loading import check_head_names, find_heads, open_heads
+from tercet.head_loading import FoundHeads, check_head_names, find_heads, open_heads
 from tercet.hub import find_model, find_tokenizer
 from tercet.hub.adapters import find_adapter
 from tercet.listener import Model
@@ -76,17 +76,28 @@ def load_model(
     )
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
+    return _model(str(name), checkpoint, found, choice, batch_size, threads, offline)
+
+
+def _model(
+    name: str,
+    checkpoint: Checkpoint,
+    found: FoundHeads,
+    choice: Choice,
+    batch_size: int,
+    threads: int | None,
+    offline: bool | None,
+) -> Model:
     tokenizer = tokenizer_of(checkpoint, offline)
     encoder, decoder = open_parts(checkpoint, choice, threads, taps=found.tags is not None)
-    heads, overlap = open_heads(found, choice, threads), threads != 1
     return Model(
-        str(name),
+        name,
         encoder,
         decoder,
         tokenizer,
         batch_size=batch_size,
-        overlap=overlap,
-        heads=heads,
+        overlap=threads != 1,
+        heads=open_heads(found, choice, threads),
         true_length=checkpoint.generation.true_length,
     )
 
