@@ -134,6 +134,7 @@ def test_the_help_says_what_a_newcomer_needs_first(help_text: str) -> None:
         ("doctor.md", ["doctor"]),
         ("label.md", ["label"]),
         ("distill.md", ["distill", "init"]),
+        ("distill.md", ["distill", "align"]),
         ("train.md", ["train", "tags"]),
         ("train.md", ["train", "tokens"]),
         ("train.md", ["train", "text"]),

@@ -7,7 +7,7 @@ files appear under their names only when all of them are complete.
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -331,3 +331,19 @@ def _tokenizer_config(geometry: Geometry) -> dict[str, object]:
         "pad_token": "<|endoftext|>",
         "model_max_length": geometry.n_text_ctx,
     }
+
+
+def write_alignment_heads(folder: Path, heads: Sequence[tuple[int, int]]) -> None:
+    """Say in a Hugging Face folder which heads time words; the rest of its settings stays.
+
+    Raises:
+        CheckpointError: it has no `generation_config.json`, or a damaged one.
+        OutputError: that file cannot be written; the old one is still there.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing; give a model's folder in Hugging Face's layout")
+    settings = read_json_object(path) | {"alignment_heads": [list(pair) for pair in heads]}
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    with _written_together(folder) as place:
+        place(path.name).write_text(text, encoding="utf-8")

@@ -1,4 +1,6 @@
-"""`tercet distill`: a smaller Whisper from a larger one. `init` takes the layers; `tercet train text` trains.
+"""`tercet distill`: a smaller Whisper from a larger one.
+
+`init` takes layers; `tercet train text` trains; `align` (`distill_align.py`) finds heads that time words.
 
 The report goes to standard output, everything else to standard error.
 """
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tercet.catalog import known_model
+from tercet.cli import distill_align
 from tercet.cli.chosen import Program, carried_out
 from tercet.cli.eval_progress import EvalScreen
 from tercet.errors import ModelNotFoundError, OptionError
@@ -116,7 +119,7 @@ def run(argv: Sequence[str]) -> int:
         name=_PROGRAM,
         app=app,
         usage_errors=(ModelNotFoundError,),
-        hint=f"{_PROGRAM} init --help",
+        hint=f"{_PROGRAM} --help",
         stopped="stopped; nothing was written",
     )
     return carried_out(program, argv)
@@ -132,8 +135,13 @@ def app() -> typer.Typer:
         epilog=_EPILOG,
         context_settings=settings,
     )
-    made.callback()(lambda: None)  # so that `init` is a word, though it is the only one
     made.command(name="init", help=_INIT_HELP, epilog=_EPILOG, context_settings=settings)(_command)
+    made.command(
+        name="align",
+        help=distill_align.HELP,
+        epilog=distill_align.EPILOG,
+        context_settings=settings,
+    )(distill_align.command)
     return made
 
 

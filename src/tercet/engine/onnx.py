@@ -103,6 +103,7 @@ class OnnxDecoder:
         threads: int | None,
         cross: OpenGraph | None = None,
         step: "onnxruntime.InferenceSession | None" = None,
+        heads: tuple[tuple[int, int], ...] | None = None,
     ) -> None:
         """Build and open the graphs.
 
@@ -112,6 +113,7 @@ class OnnxDecoder:
             threads: None means one per core.
             cross: `cross_graph` of the same checkpoint and precision, opened by another engine.
             step: What `open_step` gave for the same checkpoint and precision.
+            heads: (layer, head) pairs that `alignment()` gives, in this order; None: the checkpoint's.
 
         Raises:
             EngineError: the heads have a width that ONNX Runtime's attention does not take.
@@ -122,7 +124,7 @@ class OnnxDecoder:
         self._cross = cross or OnnxGraph(cross_graph(checkpoint, precision), threads=threads)
         self._step = step or open_step(checkpoint, precision, threads=threads)
         self._aligned: onnxruntime.InferenceSession | None = None  # opened when first asked for
-        self._heads = alignment_heads(checkpoint)
+        self._heads = heads or alignment_heads(checkpoint)
 
     @property
     def geometry(self) -> Geometry:

@@ -167,12 +167,16 @@ class TextRecipe:
     learns: PartsRecipe = field(default_factory=PartsRecipe)
     adapter: AdapterRecipe = field(default_factory=AdapterRecipe)
     valid_words: int = 40  # windows that each validation writes down; 0: none
+    alignment_windows: int = (
+        20  # that heads which time words are measured on; 0: they stay as they were
+    )
     recompute: bool = False  # blocks' inner values for their gradients: less memory, more time
     stored: Stored = "float16"
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 
     def __post_init__(self) -> None:
-        at_least("valid_words", self.valid_words, 0)
+        for name in ("valid_words", "alignment_windows"):
+            at_least(name, getattr(self, name), 0)
         if self.learns.encoder and self.adapter.rank:
             raise OptionError("adapter.rank lets nothing else learn; leave learns.encoder out")
 

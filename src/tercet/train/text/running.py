@@ -16,7 +16,7 @@ from tercet.catalog import CATALOG
 from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.checkpoint.adapter_writing import AdapterFacts, save_adapter
 from tercet.checkpoint.arrays import MemoryCheckpoint
-from tercet.checkpoint.save import save_hugging_face
+from tercet.checkpoint.save import save_hugging_face, write_alignment_heads
 from tercet.convert.fingerprint import are_alike
 from tercet.dataset.encoded import EncodedReader
 from tercet.errors import DataError, EngineError, FingerprintError, OptionError
@@ -29,6 +29,7 @@ from tercet.train.run_folder import RunFolder
 from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.task import Items, TrainData
+from tercet.train.text.alignment import best_heads, measure_folder
 from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
 from tercet.train.text.encoding import Hearing, about_states, encode_lessons
 from tercet.train.text.material import Lesson, Split, splits
@@ -82,6 +83,7 @@ def run(
             publish_adapter(task, values, folder / ADAPTER)
         else:
             publish(task, pair.student, folder / MODEL, values)
+            _align(folder / MODEL, held_out, values, watcher or Unwatched())
         _report(folder, values, pair, result)
     return result
 
@@ -269,6 +271,23 @@ def publish(task: TextTask, student: Checkpoint, folder: Path, values: TextRecip
     whole = MemoryCheckpoint(student.geometry, arrays, generation=generation)
     tokenizer_file = student.tokenizer_file or find_tokenizer(student.geometry.vocab_size)
     save_hugging_face(whole, folder, dtype=values.stored, tokenizer_file=tokenizer_file)
+
+
+def _align(folder: Path, held_out: Sequence[Lesson], values: TextRecipe, watcher: Watcher) -> None:
+    """Measure which heads time words, where labels have times; else the student's own stay."""
+    if not values.alignment_windows:
+        return
+    labels = [each.label for each in held_out]
+    try:
+        shares = measure_folder(
+            folder, labels, most=values.alignment_windows, task=held_out[0].task
+        )
+    except DataError as error:
+        watcher.on_note(f"alignment heads are not measured: {error}")
+        return
+    heads = best_heads(shares)
+    write_alignment_heads(folder, heads)
+    watcher.on_note(f"alignment heads: {len(heads)}, measured on held-out windows")
 
 
 def _report(folder: Path, values: TextRecipe, pair: _Pair, result: RunResult) -> None:

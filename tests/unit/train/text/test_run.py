@@ -18,6 +18,7 @@ pytest.importorskip("jiwer")
 
 from tercet.convert.fingerprint import encoder_digest
 from tercet.train.loop import RunResult
+from tercet.train.text.alignment import HeadShare
 from tercet.train.text.running import run
 from tercet.train.watch import Unwatched
 
@@ -315,3 +316,21 @@ def test_recomputing_keeps_less_in_memory(pair: Any) -> None:
         return sum(sizes)
 
     assert kept(True) < 0.3 * kept(False)
+
+
+def test_heads_that_time_words_are_measured_where_labels_have_times(
+    toy: Path, pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tercet.train.text import alignment
+
+    def heads(name: str, *overrides: str) -> Any:
+        run(toy, tmp_path / name, overrides=("loop.epochs=1", *overrides))
+        return open_checkpoint(tmp_path / name / "model").generation.alignment_heads
+
+    pair.student.generation = replace(pair.student.generation, alignment_heads=((0, 1),))
+    assert ((0, 1),) == heads("few")  # 6 tokens between timestamps are too few
+    monkeypatch.setattr(alignment, "_FEW", 1)
+    found = HeadShare(0, 0, 0.9), HeadShare(0, 1, 0.1)
+    monkeypatch.setattr(alignment, "measure_heads", lambda *_, **__: found)
+    assert ((0, 0),) == heads("measured")
+    assert ((0, 1),) == heads("kept", "alignment_windows=0")
