@@ -25,9 +25,12 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path) -> None:
-    alone, _ = toy.toy_fit(tmp_path / "one", "dropout=0.0")
-    two = ("dropout=0.0", "loop.devices=2", "loop.accelerator=cpu")
+@pytest.mark.parametrize("summed", ["false", "true"])
+def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path, summed: str) -> None:
+    """Also where a loss is a sum: of what counts, there is more on one device than on the other."""
+    both_say = ("dropout=0.0", f"summed={summed}")
+    alone, _ = toy.toy_fit(tmp_path / "one", *both_say)
+    two = (*both_say, "loop.devices=2", "loop.accelerator=cpu")
     done = run(tmp_path / "two", *two)
     assert (0, "") == (done.returncode, done.stderr)
     states = [
@@ -40,6 +43,9 @@ def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path) -> N
         assert torch.allclose(one, both, atol=1e-6)
     lines = (tmp_path / "two/metrics.jsonl").read_text().splitlines()
     figures = [json.loads(line) for line in lines]
+    ours = map(json.loads, (tmp_path / "one/metrics.jsonl").read_text().splitlines())
+    logged = [[row["loss"] for row in rows if "loss" in row] for rows in (ours, figures)]
+    assert logged[0] == pytest.approx(logged[1], rel=1e-4)
     valid = [row["valid/loss"] for row in figures if "valid/loss" in row]
     assert 3 == len(valid)
     assert alone.metrics["loss"] == pytest.approx(min(valid), rel=1e-4)

@@ -29,6 +29,7 @@ BASE = {"lr": 0.02, "epochs": 3, "batch_size": 8, "log_steps": 3, "tensorboard":
 class ToyRecipe:
     width: int = 6
     dropout: float = 0.2
+    summed: bool = False  # the loss is a sum over items that count, and says how many did
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 
 
@@ -48,7 +49,7 @@ class ToyTask(TrainTask):
             nn.Linear(recipe.width, 1),
         )
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-        self.is_summed = False
+        self.is_summed = recipe.summed
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor | Summed:
         x, y = batch
