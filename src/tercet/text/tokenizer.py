@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer as SubwordTokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
@@ -18,6 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from tercet.checkpoint.geometry import Geometry
 from tercet.errors import TokenizerError
+from tercet.text.bpe_dropout import cut
 from tercet.text.languages import LANGUAGES, language_code
 
 TIMESTAMP_STEP_S = 0.02
@@ -163,6 +165,32 @@ class Tokenizer:
         ids = [token for token in tokens if token < self.eot]
         text: str = self._subwords.decode(ids, skip_special_tokens=False)
         return text
+
+    def recut(self, tokens: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
+        """The same text in other subwords, by BPE dropout (see `bpe_dropout`).
+
+        Args:
+            tokens: Ids of text alone. What is no whole text by itself (half a character) stays as it is.
+            share: The chance that a merge is skipped, 0..1.
+            rng: Of the draws.
+        """
+        spelled = [str(self._subwords.id_to_token(token)) for token in tokens if token < self.eot]
+        words = self._subwords.pre_tokenizer.pre_tokenize_str(self.decode(tokens))
+        if len(spelled) < len(tokens) or "".join(spelled) != "".join(word for word, _ in words):
+            return list(tokens)
+        parts = (part for word, _ in words for part in cut(word, self._merge_ranks, share, rng))
+        return [self._subword_ids[part] for part in parts]
+
+    @cached_property
+    def _subword_ids(self) -> dict[str, int]:
+        ids: dict[str, int] = self._subwords.get_vocab()
+        return ids
+
+    @cached_property
+    def _merge_ranks(self) -> dict[tuple[str, str], int]:
+        merges = json.loads(self._subwords.to_str())["model"]["merges"]
+        pairs = (pair.split(" ") if isinstance(pair, str) else pair for pair in merges)
+        return {(first, second): rank for rank, (first, second) in enumerate(pairs)}
 
     def decode_with_timestamps(self, tokens: Sequence[int]) -> str:
         """The text of ids with <|1.08|> for timestamps; other special ids are left out."""

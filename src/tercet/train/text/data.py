@@ -15,8 +15,9 @@ from tercet.train.sampling import Draw
 from tercet.train.text.losses import IGNORED
 from tercet.train.text.material import Lesson
 from tercet.train.text.recipe import DataRecipe
-from tercet.train.text.sound import SpanReader, changed, masked
+from tercet.train.text.sound import SpanReader, changed, masked, speed_of
 from tercet.train.text.texts import Text, text_of
+from tercet.train.waveforms import at_speed
 
 _HOP_SAMPLES = 160
 
@@ -110,6 +111,8 @@ class HeardLessons:
         """
         lesson, recipe = self._lessons[draw.index], self._chooser.recipe.sound
         samples = self._reader.window(lesson.label)
+        if self._is_changed and recipe.speed != (1.0, 1.0):
+            samples = at_speed(samples, speed_of(lesson.label.duration_s, recipe, draw.seed))
         # The sound's draws are not the text's: whether there is a prompt must not change the noise.
         rng = np.random.default_rng([draw.seed, 1])
         if self._is_changed:
@@ -132,8 +135,11 @@ class Chooser:
 
     def text(self, lesson: Lesson, seed: int) -> Text:
         """A lesson's text; see `texts.text_of`."""
-        rng = np.random.default_rng(seed) if self._is_random else None
-        return text_of(lesson, self._tokenizer, self.recipe, rng, room=self._room)
+        if not self._is_random:
+            return text_of(lesson, self._tokenizer, self.recipe, None, room=self._room)
+        rng = np.random.default_rng(seed)
+        speed = speed_of(lesson.label.duration_s, self.recipe.sound, seed)
+        return text_of(lesson, self._tokenizer, self.recipe, rng, room=self._room, speed=speed)
 
 
 def collate(items: Sequence[Item]) -> list[Tensor]:

@@ -41,6 +41,7 @@ class SoundRecipe:
     """What is done to a window's sound each time it is drawn; needs `cached = false`."""
 
     gain_db: tuple[float, float] = (0.0, 0.0)  # change of level
+    speed: tuple[float, float] = (1.0, 1.0)  # pitch and all; timestamps follow
     noise_share: float = 0.0  # windows with white or coloured noise
     snr_db: tuple[float, float] = (5.0, 25.0)
     time_masks: int = 0  # SpecAugment (arXiv:1904.08779): stretches of the sound that are blanked
@@ -51,7 +52,9 @@ class SoundRecipe:
     def __post_init__(self) -> None:
         if not 0 <= self.noise_share <= 1:
             raise OptionError(f"noise_share is {self.noise_share}; give 0..1")
-        for name in ("gain_db", "snr_db"):
+        if not self.speed[0] > 0:
+            raise OptionError(f"speed is {self.speed[0]}..{self.speed[1]}; give numbers above 0")
+        for name in ("gain_db", "speed", "snr_db"):
             low, high = getattr(self, name)
             if low > high:
                 raise OptionError(f"{name} is {low}..{high}; give the smaller number first")
@@ -62,7 +65,7 @@ class SoundRecipe:
     def changes(self) -> bool:
         """Whether anything is done."""
         touched = self.noise_share or self.time_masks or self.mel_masks
-        return bool(touched) or self.gain_db != (0.0, 0.0)
+        return bool(touched) or self.gain_db != (0.0, 0.0) or self.speed != (1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +108,11 @@ class DataRecipe:
     timestamps_share: float = 0.5  # of draws whose text has timestamps, where the label has some
     prompts_share: float = 0.2  # of draws that begin with what the speaker said before, where known
     prompt_tokens: int = 223  # of it at most, its end
+    bpe_dropout: float = 0.0  # share of merges that are skipped when a text is cut into subwords
     languages: tuple[str, ...] = ()  # leave out windows in others; (): all
 
     def __post_init__(self) -> None:
-        for name in ("timestamps_share", "prompts_share"):
+        for name in ("timestamps_share", "prompts_share", "bpe_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 0..1")
         if not 1 <= self.prompt_tokens <= 223:

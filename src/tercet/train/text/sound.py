@@ -13,6 +13,7 @@ from tercet.train.waveforms import coloured_noise
 RATE_HZ = 16000
 _FRAMES_PER_S = 100
 _SILENT = 1e-6
+WINDOW_S = 30.0
 
 
 class SpanReader:
@@ -57,6 +58,15 @@ class SpanReader:
             self._held = np.concatenate([kept, block])
         part: np.ndarray = self._held[max(0, first - self._start) : max(0, last - self._start)]
         return part
+
+
+def speed_of(duration_s: float, recipe: SoundRecipe, seed: int) -> float:
+    """How many times as fast a window is played; never so slowly that it would be longer than 30 s.
+
+    The sound and the text of a draw ask for it separately, and get the same.
+    """
+    drawn = float(np.random.default_rng([seed, 2]).uniform(*recipe.speed))
+    return max(drawn, min(1.0, duration_s / WINDOW_S))
 
 
 def changed(samples: np.ndarray, recipe: SoundRecipe, rng: np.random.Generator) -> np.ndarray:

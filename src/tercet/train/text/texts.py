@@ -1,6 +1,7 @@
 """The ids that a lesson asks for: with or without timestamps, with or without what was said before."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ def text_of(
     rng: np.random.Generator | None,
     *,
     room: int,
+    speed: float = 1.0,
 ) -> Text:
     """Choose a text.
 
@@ -37,13 +39,16 @@ def text_of(
         recipe: How often there are timestamps and prompts.
         rng: Of the choices; None: timestamps where the label has some, and no prompt.
         room: How many positions the decoder has.
+        speed: How many times as fast the sound is played; timestamps follow.
     """
     label = lesson.label
     has_times = any(each >= tokenizer.timestamp_begin for each in label.text_ids)
     # Both chances are drawn for every lesson, so that one's choice does not move the other's.
     timed, prompted = (-1.0, 1.0) if rng is None else rng.random(2)
     start = list(tokenizer.sot_sequence(label.language, lesson.task))
-    written = list(label.text_ids)
+    written = at_speed(label.text_ids, tokenizer, speed)
+    if rng is not None and recipe.bpe_dropout:
+        written = recut(written, tokenizer, recipe.bpe_dropout, rng)
     if not (has_times and timed < recipe.timestamps_share):
         written = plain(written, tokenizer)
         start.append(tokenizer.no_timestamps)
@@ -58,3 +63,20 @@ def text_of(
 def plain(ids: Sequence[int], tokenizer: Tokenizer) -> list[int]:
     """Without timestamps."""
     return [each for each in ids if each < tokenizer.timestamp_begin]
+
+
+def at_speed(ids: Sequence[int], tokenizer: Tokenizer, speed: float) -> list[int]:
+    """With the timestamps of a sound that is played so many times as fast."""
+    begin = tokenizer.timestamp_begin
+    return [each if each < begin else begin + round((each - begin) / speed) for each in ids]
+
+
+def recut(
+    ids: Sequence[int], tokenizer: Tokenizer, share: float, rng: np.random.Generator
+) -> list[int]:
+    """The same text in other subwords (`text.bpe_dropout`); timestamps stay where they are."""
+    found: list[int] = []
+    for is_time, group in groupby(ids, lambda each: each >= tokenizer.timestamp_begin):
+        run = list(group)
+        found += run if is_time else tokenizer.recut(run, share, rng)
+    return found

@@ -104,11 +104,18 @@ def test_empty_splits_say_what_to_check(
         (lambda: DataRecipe(sets=(SET,), prompts_share=2), "prompts_share is 2; give 0..1"),
         (lambda: DataRecipe(sets=(SET,), prompt_tokens=300), "give 1 to 223"),
         (
+            lambda: DataRecipe(sets=(SET,), sound=SoundRecipe(speed=(0.9, 1.1))),
+            "data.sound changes what is heard; give cached = false",
+        ),
+        (
             lambda: DataRecipe(sets=(SET,), sound=SoundRecipe(time_masks=1)),
             "data.sound changes what is heard; give cached = false",
         ),
         (lambda: SoundRecipe(noise_share=2), "noise_share is 2; give 0..1"),
         (lambda: SoundRecipe(snr_db=(5, 1)), "give the smaller number first"),
+        (lambda: SoundRecipe(speed=(1.1, 0.9)), "give the smaller number first"),
+        (lambda: SoundRecipe(speed=(0.0, 1.0)), "give numbers above 0"),
+        (lambda: DataRecipe(sets=(SET,), bpe_dropout=2), "bpe_dropout is 2; give 0..1"),
         (lambda: SoundRecipe(mel_masks=-1), "mel_masks is -1; give at least 0"),
         (lambda: LossRecipe(temperature=0), "temperature is 0; give a number above 0"),
         (lambda: LossRecipe(cross_entropy=0, divergence=0), "there is nothing to learn"),

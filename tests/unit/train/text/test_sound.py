@@ -10,7 +10,7 @@ from tercet.dataset.label_table import Label, Span
 from tercet.errors import AudioError
 from tercet.train.text import sound
 from tercet.train.text.recipe import SoundRecipe
-from tercet.train.text.sound import SpanReader, changed, masked
+from tercet.train.text.sound import SpanReader, changed, masked, speed_of
 
 LabelOf = Callable[..., Label]
 WriteWav = Callable[[Path, np.ndarray], None]
@@ -89,3 +89,18 @@ def test_masks_blank_stretches_and_bands_of_the_sound_alone() -> None:
     assert mel is masked(mel, 1000, SoundRecipe(), np.random.default_rng(1))
     assert not np.array_equal(found, masked(mel, 1000, recipe, np.random.default_rng(2)))
     masked(mel, 0, recipe, np.random.default_rng(1))  # nothing sounds: nothing to blank
+
+
+def test_speed_is_drawn_within_its_bounds_and_the_same_for_one_seed() -> None:
+    recipe = SoundRecipe(speed=(0.9, 1.1))
+    drawn = [speed_of(10.0, recipe, seed) for seed in range(200)]
+    assert 0.9 <= min(drawn) < 0.92
+    assert 1.08 < max(drawn) <= 1.1
+    assert drawn[7] == speed_of(10.0, recipe, 7)
+
+
+def test_no_window_gets_longer_than_30_s() -> None:
+    recipe = SoundRecipe(speed=(0.5, 0.5))
+    assert 0.5 == speed_of(10.0, recipe, 0)
+    assert 0.8 == speed_of(24.0, recipe, 0)
+    assert 1.0 == speed_of(30.0, recipe, 0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tercet.dataset.label_table import Label
+from tercet.text.tokenizer import Tokenizer
 from tercet.train.text.material import Lesson
 from tercet.train.text.recipe import DataRecipe, SetRecipe
 from tercet.train.text.texts import Text, text_of
@@ -31,14 +32,20 @@ def choose(
         room: int = 448,
         prompt_tokens: int = 223,
         task: str = "transcribe",
+        speed: float = 1.0,
+        bpe_dropout: float = 0.0,
         **changes: Any,
     ) -> Text:
         recipe = DataRecipe(
-            sets=SETS, timestamps_share=times, prompts_share=prompts, prompt_tokens=prompt_tokens
+            sets=SETS,
+            timestamps_share=times,
+            prompts_share=prompts,
+            prompt_tokens=prompt_tokens,
+            bpe_dropout=bpe_dropout,
         )
         lesson = Lesson(label_of(0, **changes), before, task)
         rng = None if seed is None else np.random.default_rng(seed)
-        return text_of(lesson, byte_tokenizer(51865), recipe, rng, room=room)
+        return text_of(lesson, byte_tokenizer(51865), recipe, rng, room=room, speed=speed)
 
     return of
 
@@ -100,3 +107,36 @@ def test_validation_chooses_timestamps_and_no_prompt(choose: Callable[..., Text]
 
 def test_languages_and_tasks_are_in_the_start(choose: Callable[..., Text]) -> None:
     assert (SOT, 50261, 50358, NO_TIMES) == choose(language="de", task="translate").inputs[:4]
+
+
+def test_timestamps_follow_the_speed(choose: Callable[..., Text]) -> None:
+    said = (TIME + 10, 300, TIME + 100)
+    assert (*START, TIME + 8, 300, TIME + 80) == choose(times=1.0, speed=1.25, text_ids=said).inputs
+
+
+def test_subwords_are_dropped_between_timestamps_and_never_in_validation(
+    choose: Callable[..., Text], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[list[int], float]] = []
+
+    def recut(self: Tokenizer, ids: list[int], share: float, rng: Any) -> list[int]:
+        asked.append((list(ids), share))
+        return [each + 1 for each in ids]
+
+    monkeypatch.setattr(Tokenizer, "recut", recut)
+    said = (TIME, 300, 400, TIME + 50, TIME + 50, 500, TIME + 100)
+    expected = (*START, TIME, 301, 401, TIME + 50, TIME + 50, 501, TIME + 100)
+    assert expected == choose(times=1.0, bpe_dropout=0.1, text_ids=said).inputs
+    assert [([300, 400], 0.1), ([500], 0.1)] == asked
+    assert (*START, *said) == choose(seed=None, times=1.0, bpe_dropout=0.1, text_ids=said).inputs
+    assert (*START, *said) == choose(times=1.0, text_ids=said).inputs
+
+
+def test_dropping_subwords_moves_no_other_choice(choose: Callable[..., Text]) -> None:
+    for seed in range(20):
+        plain, other = (
+            choose(seed=seed, times=0.5, prompts=0.5, before=(7,), bpe_dropout=share)
+            for share in (0.0, 0.5)
+        )
+        for each in (PREV, NO_TIMES):
+            assert (each in plain.inputs) == (each in other.inputs)
