@@ -10,7 +10,7 @@ from typing import Any
 
 from tercet.errors import OptionError, OutputError
 from tercet.train.recipe import LoopRecipe
-from tercet.train.run_folder import RunFolder, reason_of
+from tercet.train.run_folder import RunFolder
 
 
 class Logbook:
@@ -38,7 +38,7 @@ class Logbook:
             OptionError: what is wanted is not installed.
             OutputError: nothing can be written.
         """
-        self._path = folder.metrics
+        self._folder, self._path = folder, folder.metrics
         self._board = _tensorboard(folder.path, step) if recipe.tensorboard else None
         self._wandb = _wandb(folder, recipe.wandb, settings) if recipe.wandb else None
         try:
@@ -83,10 +83,7 @@ class Logbook:
             self._wandb.finish()
 
     def _fault(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self._path}: not written: {reason_of(error)}; the last checkpoint is kept; make room, and "
-            "go on with --resume"
-        )
+        return self._folder.fault(self._path, error)
 
 
 def _rounded(value: Any) -> Any:

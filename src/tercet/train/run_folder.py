@@ -163,10 +163,14 @@ class RunFolder:
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            kept = "; the last checkpoint is kept" if self.last.exists() else ""
-            raise OutputError(
-                f"{path}: not written: {reason_of(error)}{kept}; make room, and go on with --resume"
-            ) from None
+            raise self.fault(path, error) from None
+
+    def fault(self, path: Path, error: OSError) -> OutputError:
+        """One line for a file that could not be written, and what to do: that depends on what there is."""
+        way = "make room, and start again"
+        if self.last.exists():
+            way = "the last checkpoint is kept; make room, and go on with --resume"
+        return OutputError(f"{path}: not written: {reason_of(error)}; {way}")
 
 
 class _Remembering(io.RawIOBase):

@@ -227,3 +227,18 @@ def test_the_commit_is_gits_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tercet.train.environment._git", lambda *_: None)
     assert commit() is None
     assert environment()["commit"] is None
+
+
+def test_what_to_do_about_a_full_disk_depends_on_whether_a_checkpoint_is_there(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path)
+    full = OSError(28, "No space left on device")
+    line = one_line(folder.fault(tmp_path / "recipe.toml", full))
+    assert line.endswith(
+        "recipe.toml: not written: no space left on device; make room, and start again"
+    )
+    folder.checkpoints.mkdir()
+    folder.last.write_bytes(b"")
+    line = one_line(folder.fault(folder.metrics, full))
+    assert line.endswith("the last checkpoint is kept; make room, and go on with --resume")
