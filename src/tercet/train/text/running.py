@@ -23,6 +23,7 @@ from tercet.errors import DataError, EngineError, FingerprintError, OptionError
 from tercet.hub import find_model, find_tokenizer
 from tercet.loading import tokenizer_of
 from tercet.text.tokenizer import Tokenizer
+from tercet.train.devices import is_first_process
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import load_recipe
 from tercet.train.run_folder import RunFolder
@@ -69,12 +70,14 @@ def run(
     loaded = load_recipe(recipe, TextRecipe, overrides)
     values = loaded.values
     pair = _opened(values)
-    divided = splits(values.data, root_of(values.data.root, loaded.path))
+    tokenizer = tokenizer_of(pair.student)
+    notes = watcher if watcher is not None and is_first_process() else Unwatched()
+    root = root_of(values.data.root, loaded.path)
+    divided = splits(values.data, root, tokenizer, notes.on_note)
     held_out = [each for split in divided for each in split.held_out]
     if not held_out:
         raise DataError("no window is held out; give field and held_out to a set")
-    tokenizer = tokenizer_of(pair.student)
-    data = _data(values, pair, divided, tokenizer, folder, watcher or Unwatched())
+    data = _data(values, pair, divided, tokenizer, folder, notes)
     task = TextTask(_networks(values, pair), values, tokenizer, pair.student.geometry, held_out)
     result = fit(task, data, loaded, folder, resume=resume, watcher=watcher)
     if result.is_finished:

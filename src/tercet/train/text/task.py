@@ -24,7 +24,7 @@ from tercet.train.low_rank import adapt, matrices
 from tercet.train.task import ParameterGroup, Summed, TrainTask
 from tercet.train.text.data import Batch, unpacked
 from tercet.train.text.losses import IGNORED, TextLosses, Weights, text_losses
-from tercet.train.text.material import Lesson
+from tercet.train.text.material import Lesson, own_reference
 from tercet.train.text.recipe import TextRecipe
 
 _MOST_TOKENS = 2  # that are written down, relative to the longest label beside it
@@ -261,7 +261,7 @@ class TextTask(TrainTask):
             DecodeOptions(
                 without_timestamps=True,
                 task=lessons[0].task,
-                max_tokens=_MOST_TOKENS * max(len(each.label.text_ids) for each in lessons),
+                max_tokens=_MOST_TOKENS * max(len(each.text_ids) for each in lessons),
             ),
             languages=languages,
         )
@@ -277,9 +277,8 @@ class TextTask(TrainTask):
 
 def _said(lesson: Lesson) -> str:
     """What a window is judged by: its reference, else the teacher's text."""
-    label = lesson.label
-    is_own = label.reference is not None and label.reference_of == "window"
-    return label.reference or "" if is_own else label.text
+    reference = own_reference(lesson.label)
+    return lesson.label.text if reference is None else reference
 
 
 def _distance(outputs: Sequence[Tensor], guides: Sequence[Tensor], counts: Tensor) -> Tensor:

@@ -39,11 +39,11 @@ def text_of(
         room: How many positions the decoder has.
     """
     label = lesson.label
-    has_times = any(each >= tokenizer.timestamp_begin for each in label.text_ids)
+    has_times = any(each >= tokenizer.timestamp_begin for each in lesson.text_ids)
     # Both chances are drawn for every lesson, so that one's choice does not move the other's.
     timed, prompted = (-1.0, 1.0) if rng is None else rng.random(2)
     start = list(tokenizer.sot_sequence(label.language, lesson.task))
-    written = list(label.text_ids)
+    written = list(lesson.text_ids)
     if not (has_times and timed < recipe.timestamps_share):
         written = plain(written, tokenizer)
         start.append(tokenizer.no_timestamps)
