@@ -26,8 +26,8 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path) -> None:
-    alone, _ = toy.toy_fit(tmp_path / "one", "dropout=0.0")
-    two = ("dropout=0.0", "loop.devices=2", "loop.accelerator=cpu")
+    alone, _ = toy.toy_fit(tmp_path / "one", "dropout=0.0", "before=true")
+    two = ("dropout=0.0", "before=true", "loop.devices=2", "loop.accelerator=cpu")
     done = run(tmp_path / "two", *two)
     assert (0, "") == (done.returncode, done.stderr)
     states = [
@@ -42,6 +42,10 @@ def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path) -> N
     figures = [json.loads(line) for line in lines]
     valid = [row["valid/loss"] for row in figures if "valid/loss" in row]
     assert 3 == len(valid)
+    start = next(row for row in figures if "before/loss" in row)
+    told = {name.removeprefix("before/"): value for name, value in start.items() if "/" in name}
+    assert {"loss", "loss/sum/above", "loss/sum/below"} == set(told)
+    assert alone.before == pytest.approx(told, rel=1e-4)
     assert alone.metrics["loss"] == pytest.approx(min(valid), rel=1e-4)
     assert "result 12 None\n" * 2 == "".join(
         line + "\n" for line in done.stdout.splitlines() if line.startswith("result")

@@ -1,6 +1,7 @@
 """Which labels are learnt from and which are held out, their texts, and what was said before each."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,28 @@ def _split(
         raise DataError(
             f"{folder}: no window's {of.field} ends in {' or '.join(of.held_out)}; check held_out"
         )
-    return Split(of.name, of.weight or len(train), tuple(train), tuple(held_out[: of.development]))
+    heard = evenly([each.label.language for each in held_out], of.development)
+    return Split(
+        of.name, of.weight or len(train), tuple(train), tuple(held_out[number] for number in heard)
+    )
+
+
+def evenly(kinds: Sequence[Hashable], n: int) -> list[int]:
+    """Choose `n` of some items so that all kinds are there as often as they can; of a kind, the first.
+
+    Args:
+        kinds: Of each item.
+        n: How many; all where there are fewer.
+
+    Returns:
+        Their numbers, in order.
+    """
+    seen: Counter[Hashable] = Counter()
+    turns = []
+    for number, kind in enumerate(kinds):
+        turns.append((seen[kind], number))
+        seen[kind] += 1
+    return sorted(number for _, number in sorted(turns)[:n])
 
 
 def own_reference(label: Label) -> str | None:

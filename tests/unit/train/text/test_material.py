@@ -73,6 +73,14 @@ def test_further_columns_hold_out_too_and_every_nth_counts(split_of: SplitOf, ro
     assert ["w0", "w2", "w5", "w7"] == ids(split_of(root, every=2))[0]
 
 
+def test_languages_are_held_out_evenly(
+    store: Store, label_of: LabelOf, split_of: SplitOf, tmp_path: Path
+) -> None:
+    made = [label_of(n, language="vi" if n == 11 else "en") for n in range(12)]
+    store(tmp_path / "speech", made)
+    assert ["w9", "w11"] == ids(split_of(tmp_path, development=2))[1]
+
+
 def test_what_the_same_speaker_said_before_is_known(split_of: SplitOf, root: Path) -> None:
     before = {each.label.id: each.before for each in split_of(root).train}
     assert () == before["w0"] == before["w3"]  # another speaker spoke

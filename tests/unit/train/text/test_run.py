@@ -208,6 +208,43 @@ def test_a_whole_model_learns_what_its_references_say(
     assert "model.decoder.layers.1.fc1.weight" in changed(tmp_path / "run", pair.teacher)
 
 
+def test_a_mix_is_told_before_and_after_by_set_and_language(
+    toy: Path, labels: Path, store: Any, tmp_path: Path
+) -> None:
+    more = [
+        replace(each, id=f"v{each.id}", previous=None, language="vi")
+        for each in read_labels(labels / "speech")
+    ]
+    store(labels / "viet", more)
+    sets = "{labels='speech', field='speaker', held_out=['3'], weight=0.25}"
+    sets += ", {labels='viet', field='speaker', held_out=['3'], weight=0.75}"
+    changes = (f"data.sets=[{sets}]", "valid_words=4", "loop.epochs=1", "loop.epoch_steps=2")
+    notes = Noting()
+    result = run(toy, tmp_path / "run", overrides=changes, watcher=notes)
+    assert "viet: 9 windows, 0.005 h, 75.0 % of the draws, vi; 3 held out" in notes.told
+    told = json.loads((tmp_path / "run" / "report.json").read_text())["held_out"]
+    assert {"en", "vi"} == set(told["languages"])
+    assert {"speech", "viet"} == set(told["sets"])
+    vi = told["languages"]["vi"]
+    assert (3, 2) == (vi["windows"], vi["written"])
+    for when in ("before", "after"):
+        assert {"loss", "agreement", "wer", "cer"} == set(vi[when])
+        assert vi[when] == told["sets"]["viet"][when]
+        # All windows have as many tokens, so the mean of both languages is that of all.
+        both = [each[when]["loss"] for each in told["languages"].values()]
+        assert pytest.approx(told["all"][when]["loss"]) == np.mean(both)
+    assert vi["before"]["loss"] != vi["after"]["loss"]
+    assert {"wer", "cer"} == set(vi["teacher"])
+    assert not any("/" in name for name in result.metrics)
+    assert notes.told[-5].startswith("all: wer ")
+    assert notes.told[-1].startswith("language vi: wer ")
+    assert 1 == sum(each.startswith("before training  loss ") for each in notes.told)
+    run(toy, tmp_path / "without", overrides=(*changes, "before=false", "valid_words=0"))
+    told = json.loads((tmp_path / "without" / "report.json").read_text())["held_out"]
+    assert ({}, {}) == (told["all"]["before"], told["all"]["teacher"])
+    assert {"loss", "agreement"} == set(told["languages"]["vi"]["after"])
+
+
 def test_a_trained_encoder_leaves_the_teachers_alone(toy: Path, pair: Any, tmp_path: Path) -> None:
     run(toy, tmp_path / "run", overrides=(*LIVE, "learns.encoder=true", "loop.epochs=1"))
     assert "model.encoder.conv1.weight" in changed(tmp_path / "run", pair.student)
