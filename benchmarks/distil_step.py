@@ -38,6 +38,7 @@ from tercet.train.devices import open_fabric, quiet
 from tercet.train.recipe import LoopRecipe
 from tercet.train.steps import Stepper
 from tercet.train.text.data import Batch
+from tercet.train.text.held_out import HeldOut
 from tercet.train.text.recipe import DataRecipe, PartsRecipe, SetRecipe, TextRecipe
 from tercet.train.text.task import Networks, TextTask
 
@@ -72,7 +73,7 @@ def own_step(folder: Path, batch: Batch, args: Any, *, is_cached: bool) -> Calla
         teacher=its_decoder.module,
         encoder=None if is_cached else encoder.module,
     )
-    task = TextTask(networks, recipe, tokenizer_of(student), student.geometry, [])
+    task = TextTask(networks, recipe, tokenizer_of(student), student.geometry, HeldOut((), 0))
     with quiet():
         stepper = Stepper(open_fabric(loop), task, loop)
     task.train()

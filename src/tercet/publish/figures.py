@@ -41,8 +41,8 @@ def validation_lines(facts: Facts) -> list[str]:
     return [
         f"Held-out windows, at the end of training:\n\n| figure | value |\n| --- | --- |{rows}",
         "",
-        "`wer` is of greedy text, as a share; losses are per token; `agreement` is the share of tokens on "
-        "which student and teacher choose alike.",
+        "`wer` and `cer` are of greedy text, as shares; losses are per token; `agreement` is the share of "
+        "tokens on which student and teacher choose alike.",
     ]
 
 

@@ -1,4 +1,7 @@
-"""Averages of weights: the plain mean of several epochs' (Whisper-AT's), and a moving one of all steps'."""
+"""Averages of weights: the plain mean of several epochs' (Whisper-AT's), and a moving one of all steps'.
+
+And whether a run gives one of them, the best weights or the last.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tercet.errors import OptionError
+from tercet.train.recipe import LoopRecipe
 from tercet.train.task import TrainTask
 
 State = Mapping[str, Any]
@@ -82,3 +87,16 @@ class MovingAverage:
 
     def _trained(self) -> list[tuple[str, Tensor]]:
         return [(n, p) for n, p in self._task.named_parameters() if p.requires_grad]
+
+
+def chosen_weights(recipe: LoopRecipe, *, validates: bool) -> str:
+    """Which weights a run gives: "last", "best" or "average".
+
+    Raises:
+        OptionError: the best, of epochs that are not validated.
+    """
+    if recipe.result == "best" and not validates:
+        raise OptionError("result is 'best', but there is no validation data; give 'last'")
+    if recipe.result != "auto":
+        return recipe.result
+    return "average" if recipe.average != "none" else "best" if validates else "last"

@@ -41,6 +41,11 @@ class Figures:
         self._entries.clear()
 
 
+def of_all(figures: Mapping[str, float]) -> dict[str, float]:
+    """Those of all items: names of others have a slash, "wer/language/vi"."""
+    return {name: value for name, value in figures.items() if "/" not in name}
+
+
 def wide(device: torch.device) -> torch.dtype:
     """The float type for sums: float64 where the device has it."""
     return torch.float32 if device.type == "mps" else torch.float64

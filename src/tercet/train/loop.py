@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tercet.errors import OptionError, TrainingError
-from tercet.train.averaging import MovingAverage, mean_of
+from tercet.errors import TrainingError
+from tercet.train.averaging import MovingAverage, chosen_weights, mean_of
 from tercet.train.devices import end_others, is_first_process, open_fabric, quiet, repeatable
+from tercet.train.figures import of_all
 from tercet.train.logbook import Logbook
 from tercet.train.random_states import seed_all
 from tercet.train.reading import batches
@@ -45,6 +46,8 @@ class RunResult:
     total_steps: int
     stopped: Reason | None  # None: it is finished
     metrics: Mapping[str, float] = field(default_factory=dict)  # validation of those weights
+    parts: Mapping[str, float] = field(default_factory=dict)  # of parts of it: "wer/language/vi"
+    before: Mapping[str, float] = field(default_factory=dict)  # of all and of parts, at step 0
     weights: str = "last"  # "last", "best", "average"
 
     @property
@@ -167,14 +170,24 @@ class _Run:
         self._task.train()
         try:
             with closing(self._training_batches()) as source:
+                self._measure_start()
                 self._train(source)
             return self._give()
         except Stopped:
             self._save()
         reason = self._signals.reason or "interrupted"
-        metrics = dict(self._standing.last_metrics)
-        step = self._standing.step
-        return RunResult(self._folder.path, step, self._total_steps, reason, metrics)
+        return self._result(self._standing.last_metrics, reason, "last")
+
+    def _measure_start(self) -> None:
+        """What the weights are worth before the first step. A run that goes on keeps what was found then."""
+        standing = self._standing
+        if not self._task.measures_start or self._data.valid is None:
+            return
+        if standing.step == 0 and not standing.before:
+            standing.before = self._validate()
+            self.watcher.on_note(f"before training{_told(standing.before)}")
+            self._log({f"before/{name}": value for name, value in standing.before.items()})
+            self._save()
 
     def _training_batches(self) -> Generator[Any, None, None]:
         fabric, data = self._fabric, self._data
@@ -259,8 +272,7 @@ class _Run:
             self._standing.best, self._standing.best_metrics = score, metrics
             self._save_weights(self._folder.best, metrics)
         self._standing.since_best = 0 if is_best else self._standing.since_best + 1
-        told = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
-        self.watcher.on_note(f"epoch {epoch}{told}{'  (best so far)' if is_best else ''}")
+        self.watcher.on_note(f"epoch {epoch}{_told(metrics)}{'  (best so far)' if is_best else ''}")
         named = {f"valid/{name}": value for name, value in metrics.items()}
         self._log({"epoch": epoch, **named, "valid/score": score})
         if self._is_given_up():
@@ -295,7 +307,22 @@ class _Run:
                 self._log({f"average/{name}": value for name, value in metrics.items()})
         self._task.eval()
         self._save_weights(self._folder.result, metrics)
-        return RunResult(self._folder.path, standing.step, self._total_steps, None, metrics, wanted)
+        return self._result(metrics, None, wanted)
+
+    def _result(
+        self, metrics: Mapping[str, float], reason: Reason | None, weights: str
+    ) -> RunResult:
+        whole = of_all(metrics)
+        return RunResult(
+            folder=self._folder.path,
+            step=self._standing.step,
+            total_steps=self._total_steps,
+            stopped=reason,
+            metrics=whole,
+            parts={name: value for name, value in metrics.items() if name not in whole},
+            before=dict(self._standing.before),
+            weights=weights,
+        )
 
     # What all devices do together, and the first one writes.
 
@@ -354,17 +381,8 @@ class _Run:
         )
 
 
-def chosen_weights(recipe: LoopRecipe, *, validates: bool) -> str:
-    """Which weights a run gives: "last", "best" or "average".
-
-    Raises:
-        OptionError: the best, of epochs that are not validated.
-    """
-    if recipe.result == "best" and not validates:
-        raise OptionError("result is 'best', but there is no validation data; give 'last'")
-    if recipe.result != "auto":
-        return recipe.result
-    return "average" if recipe.average != "none" else "best" if validates else "last"
+def _told(metrics: Mapping[str, float]) -> str:
+    return "".join(f"  {name} {value:.4g}" for name, value in of_all(metrics).items())
 
 
 def _order(data: TrainData, seed: int) -> Order:

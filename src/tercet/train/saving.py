@@ -31,6 +31,7 @@ class Standing:
     since_best: int = 0  # validations behind it
     best_metrics: dict[str, float] = field(default_factory=dict)
     last_metrics: dict[str, float] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)  # validation at step 0, where it was one
     window: dict[str, list[float]] = field(
         default_factory=dict
     )  # sums and weights of the next line

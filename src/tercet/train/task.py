@@ -58,6 +58,8 @@ class TrainTask(nn.Module, ABC):
 
     # Names of submodules that are never trained nor saved: an encoder, a teacher.
     frozen_parts: tuple[str, ...] = ()
+    # Whether the validation set is heard once before the first step, too (`loop.RunResult.before`).
+    measures_start = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +97,8 @@ class TrainTask(nn.Module, ABC):
         """Add to the mean of a figure: over the steps between two log lines, or over the validation.
 
         Args:
-            name: "loss" and "gradient_norm" are the loop's own in training.
+            name: "loss" and "gradient_norm" are the loop's own in training. With a slash it is of a part of
+                the items, as in "wer/language/vi": such figures are kept, and not told with the others.
             value: A scalar; gradients are cut.
             weight: Its weight in the mean, a number of items for instance.
         """

@@ -28,7 +28,7 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("summed", ["false", "true"])
 def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path, summed: str) -> None:
     """Also where a loss is a sum: of what counts, there is more on one device than on the other."""
-    both_say = ("dropout=0.0", f"summed={summed}")
+    both_say = ("dropout=0.0", "before=true", f"summed={summed}")
     alone, _ = toy.toy_fit(tmp_path / "one", *both_say)
     two = (*both_say, "loop.devices=2", "loop.accelerator=cpu")
     done = run(tmp_path / "two", *two)
@@ -48,6 +48,10 @@ def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path, summ
     assert logged[0] == pytest.approx(logged[1], rel=1e-4)
     valid = [row["valid/loss"] for row in figures if "valid/loss" in row]
     assert 3 == len(valid)
+    start = next(row for row in figures if "before/loss" in row)
+    told = {name.removeprefix("before/"): value for name, value in start.items() if "/" in name}
+    assert {"loss", "loss/sum/above", "loss/sum/below"} == set(told)
+    assert alone.before == pytest.approx(told, rel=1e-4)
     assert alone.metrics["loss"] == pytest.approx(min(valid), rel=1e-4)
     assert "result 12 None\n" * 2 == "".join(
         line + "\n" for line in done.stdout.splitlines() if line.startswith("result")

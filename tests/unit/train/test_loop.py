@@ -55,6 +55,43 @@ def test_it_learns(toy: ModuleType, tmp_path: Path) -> None:
     assert min(losses) == pytest.approx(result.metrics["loss"], rel=1e-5)
 
 
+def test_the_start_is_measured_once_and_training_does_not_notice(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    seen = Seen(at=5, act=lambda: signal.raise_signal(signal.SIGINT))
+    stopped, _ = toy.toy_fit(folder, "before=true", watcher=seen)
+    result, task = toy.toy_fit(folder, "before=true", resume=True)
+    assert ("interrupted", None) == (stopped.stopped, result.stopped)
+    measured = [row for row in rows(folder) if "before/loss" in row]
+    assert [0] == [row["step"] for row in measured]
+    assert result.before == stopped.before
+    assert pytest.approx(measured[0]["before/loss"], rel=1e-5) == result.before["loss"]
+    assert result.before["loss"] > 1.5 * result.metrics["loss"]
+    undisturbed, other = toy.toy_fit(tmp_path / "without")
+    assert {} == undisturbed.before
+    assert is_same(weights(task), weights(other))
+
+
+def test_a_run_stopped_while_its_start_is_measured_measures_it_again(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    seen = Seen(at=0, act=lambda: signal.raise_signal(signal.SIGINT))
+    stopped, _ = toy.toy_fit(tmp_path / "run", "before=true", watcher=seen)
+    assert (0, {}) == (stopped.step, stopped.before)
+    whole, _ = toy.toy_fit(tmp_path / "whole", "before=true")
+    result, _ = toy.toy_fit(tmp_path / "run", "before=true", resume=True)
+    assert whole.before == result.before
+
+
+def test_figures_of_parts_are_told_apart_from_those_of_all(toy: ModuleType, tmp_path: Path) -> None:
+    result, _ = toy.toy_fit(tmp_path / "run")
+    assert {"loss"} == set(result.metrics)
+    assert {"loss/sum/above", "loss/sum/below"} == set(result.parts)
+    assert min(result.parts.values()) < result.metrics["loss"] < max(result.parts.values())
+    assert "valid/loss/sum/above" in [name for row in rows(tmp_path / "run") for name in row]
+
+
 def test_one_seed_gives_one_outcome_and_another_another(toy: ModuleType, tmp_path: Path) -> None:
     found = [weights(toy.toy_fit(tmp_path / str(n), seed=n // 2)[1]) for n in range(3)]
     assert is_same(found[0], found[1])

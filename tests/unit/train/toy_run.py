@@ -30,6 +30,7 @@ class ToyRecipe:
     width: int = 6
     dropout: float = 0.2
     summed: bool = False  # the loss is a sum over items that count, and says how many did
+    before: bool = False
     loop: LoopRecipe = field(default_factory=LoopRecipe)
 
 
@@ -50,6 +51,7 @@ class ToyTask(TrainTask):
         )
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.is_summed = recipe.summed
+        self.measures_start = recipe.before
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor | Summed:
         x, y = batch
@@ -66,7 +68,11 @@ class ToyTask(TrainTask):
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch
         torch.rand(3)  # must not be noticed by training
-        self.log("loss", ((self.net(x)[:, 0] - y) ** 2).mean(), weight=len(x))
+        squares = (self.net(x)[:, 0] - y) ** 2
+        self.log("loss", squares.mean(), weight=len(x))
+        for name, part in (("above", squares[y > 0]), ("below", squares[y <= 0])):
+            if len(part):
+                self.log(f"loss/sum/{name}", part.mean(), weight=len(part))
 
 
 class Sums:

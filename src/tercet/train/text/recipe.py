@@ -8,6 +8,7 @@ from tercet.train.recipe import LoopRecipe, at_least
 
 Stored = Literal["float32", "float16"]
 Length = Literal["30s", "sound"]
+Asked = Literal["teacher", "reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,7 @@ class SetRecipe:
     """One folder of labels (`tercet label`): its share of the training, and which windows are held out."""
 
     labels: str  # under `data.root`, or a path of its own
+    text: Asked = "teacher"  # what is learnt: the teacher's text, or the manifest's reference
     weight: float = 0.0  # share of the draws, relative to other sets'; 0: as many as it has windows
     kept: bool = True  # only windows that the folder's filter kept
     every: int = 1  # take every so many
@@ -174,6 +176,7 @@ class TextRecipe:
     alignment_windows: int = (
         20  # that heads which time words are measured on; 0: they stay as they were
     )
+    before: bool = True  # measure the student before its first step, and the teacher's words, too
     recompute: bool = False  # blocks' inner values for their gradients: less memory, more time
     stored: Stored = "float16"
     loop: LoopRecipe = field(default_factory=LoopRecipe)

@@ -4,7 +4,6 @@ The run's folder gets `encoded/` (states), the loop's own files, `model/` (Huggi
 `report.json` and `report.md`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -23,17 +22,19 @@ from tercet.errors import DataError, EngineError, FingerprintError, OptionError
 from tercet.hub import find_model, find_tokenizer
 from tercet.loading import tokenizer_of
 from tercet.text.tokenizer import Tokenizer
+from tercet.train.devices import is_first_process
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import load_recipe
-from tercet.train.run_folder import RunFolder
 from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.task import Items, TrainData
 from tercet.train.text.alignment import best_heads, measure_folder
 from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
 from tercet.train.text.encoding import Hearing, about_states, encode_lessons
+from tercet.train.text.held_out import HeldOut
 from tercet.train.text.material import Lesson, Split, splits
 from tercet.train.text.recipe import TextRecipe
+from tercet.train.text.report import closing_notes, mix_notes, write_report
 from tercet.train.text.task import Networks, TextTask
 from tercet.train.watch import Unwatched, Watcher, hearing_notes
 
@@ -70,21 +71,32 @@ def run(
     loaded = load_recipe(recipe, TextRecipe, overrides)
     values = loaded.values
     pair = _opened(values)
-    divided = splits(values.data, root_of(values.data.root, loaded.path))
-    held_out = [each for split in divided for each in split.held_out]
-    if not held_out:
-        raise DataError("no window is held out; give field and held_out to a set")
     tokenizer = tokenizer_of(pair.student)
-    data = _data(values, pair, divided, tokenizer, folder, watcher or Unwatched())
+    notes = watcher if watcher is not None and is_first_process() else Unwatched()
+    root = root_of(values.data.root, loaded.path)
+    divided = splits(values.data, root, tokenizer, notes.on_note)
+    held_out = HeldOut(divided, values.valid_words)
+    if not held_out.lessons:
+        raise DataError("no window is held out; give field and held_out to a set")
+    for line in mix_notes(divided):
+        notes.on_note(line)
+    data = _data(values, pair, divided, tokenizer, folder, notes)
     task = TextTask(_networks(values, pair), values, tokenizer, pair.student.geometry, held_out)
     result = fit(task, data, loaded, folder, resume=resume, watcher=watcher)
-    if result.is_finished:
+    if result.is_finished and is_first_process():
         if values.adapter.rank:
             publish_adapter(task, values, folder / ADAPTER)
         else:
             publish(task, pair.student, folder / MODEL, values)
-            _align(folder / MODEL, held_out, values, watcher or Unwatched())
-        _report(folder, values, pair, result)
+            _align(folder / MODEL, held_out.lessons, values, notes)
+        facts = {
+            "model": ADAPTER if values.adapter.rank else MODEL,
+            "teacher": values.teacher if pair.teacher is not None else None,
+            "decoder_layers": pair.student.geometry.decoder_layers,
+        }
+        write_report(folder, values.name, facts, result, held_out, divided)
+        for line in closing_notes(held_out, result):
+            notes.on_note(line)
     return result
 
 
@@ -226,6 +238,7 @@ def _networks(values: TextRecipe, pair: _Pair) -> Networks:
     return Networks(
         student=decoder.module,
         teacher=teacher,
+        teacher_geometry=None if pair.teacher is None else pair.teacher.geometry,
         encoder=encoder.module if values.hears else None,
         teacher_encoder=teacher_encoder,
     )
@@ -288,27 +301,3 @@ def _align(folder: Path, held_out: Sequence[Lesson], values: TextRecipe, watcher
     heads = best_heads(shares)
     write_alignment_heads(folder, heads)
     watcher.on_note(f"alignment heads: {len(heads)}, measured on held-out windows")
-
-
-def _report(folder: Path, values: TextRecipe, pair: _Pair, result: RunResult) -> None:
-    """What validation says of the model that was written."""
-    layers = pair.student.geometry.decoder_layers
-    figures = {
-        "model": ADAPTER if values.adapter.rank else MODEL,
-        "teacher": values.teacher if pair.teacher is not None else None,
-        "decoder_layers": layers,
-        "steps": result.step,
-        "weights": result.weights,
-        "validation": dict(result.metrics),
-    }
-    run_folder = RunFolder(folder)
-    run_folder.write_text("report.json", json.dumps(figures, indent=1) + "\n")
-    rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in result.metrics.items())
-    run_folder.write_text(
-        "report.md",
-        f"# {values.name}\n\n{layers} decoder layers, {result.step} steps, {result.weights} weights.\n\n"
-        f"| held out | |\n| --- | --- |\n{rows}\n"
-        "`wer` is of greedy text without timestamps against references (else the teacher's text); losses\n"
-        "are per token; `agreement` is the share of tokens on which student and teacher choose alike when\n"
-        "both are given the label's text so far.\n",
-    )

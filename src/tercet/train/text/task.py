@@ -10,11 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tercet.checkpoint.geometry import Geometry
-from tercet.decoding.loop import decode
-from tercet.decoding.options import DecodeOptions
-from tercet.engine.protocol import Projections
 from tercet.errors import OptionError
-from tercet.evaluate.word_errors import Utterance, word_errors
 from tercet.model.decoder import TextDecoder
 from tercet.model.encoder import AudioEncoder
 from tercet.model.engine import TorchDecoder
@@ -23,11 +19,10 @@ from tercet.train.forced import hidden_of_text
 from tercet.train.low_rank import adapt, matrices
 from tercet.train.task import ParameterGroup, Summed, TrainTask
 from tercet.train.text.data import Batch, unpacked
+from tercet.train.text.held_out import HeldOut
 from tercet.train.text.losses import IGNORED, TextLosses, Weights, text_losses
-from tercet.train.text.material import Lesson
 from tercet.train.text.recipe import TextRecipe
-
-_MOST_TOKENS = 2  # that are written down, relative to the longest label beside it
+from tercet.train.text.writing import errors_of, written_down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +31,7 @@ class Networks:
 
     student: TextDecoder
     teacher: TextDecoder | None  # None: there is no divergence
+    teacher_geometry: Geometry | None = None  # None: nobody asks what it writes by itself
     encoder: AudioEncoder | None = None  # the student's
     teacher_encoder: AudioEncoder | None = (
         None  # None: states are kept, or the student's are the same
@@ -49,6 +45,14 @@ class Heard(NamedTuple):
     own: Tensor | None = None  # bool [B, 1, 1, positions]: which are a window's own; None: all
 
 
+class Forced(NamedTuple):
+    """What student and teacher made of a text that was forced on them."""
+
+    hidden: Tensor  # [B, n, width], with gradient
+    guide: Tensor | None  # the teacher's
+    distance: Tensor | None  # of their blocks' outputs; None: it does not count
+
+
 class TextTask(TrainTask):
     """Cross-entropy and divergence over labels; word error rates of what the student writes by itself."""
 
@@ -58,9 +62,9 @@ class TextTask(TrainTask):
         recipe: TextRecipe,
         tokenizer: Tokenizer,
         geometry: Geometry,
-        held_out: Sequence[Lesson],
+        held_out: HeldOut,
     ) -> None:
-        """`geometry` is the student's; `held_out` are validation's windows in their order."""
+        """`geometry` is the student's; `held_out` are validation's windows."""
         super().__init__()
         self.student = networks.student
         self.teacher = networks.teacher
@@ -68,6 +72,8 @@ class TextTask(TrainTask):
         self.teacher_encoder = networks.teacher_encoder
         self._recipe, self._tokenizer, self._geometry = recipe, tokenizer, geometry
         self._held_out = held_out
+        self._teacher_geometry = networks.teacher_geometry
+        self.measures_start = recipe.before
         loss = recipe.loss
         self._weights = Weights(loss.cross_entropy, loss.divergence, loss.temperature)
         self.frozen_parts = ("teacher", "teacher_encoder")
@@ -79,28 +85,28 @@ class TextTask(TrainTask):
 
     def training_step(self, batch: Any, batch_idx: int) -> Summed:
         """The losses of some windows, by token that counts."""
-        losses, states = self._losses(batch)
+        given = unpacked(batch)
+        forced = self._forced(given)
+        losses = self._losses(forced.hidden, forced.guide, given.targets)
         n = losses.tokens
         total = losses.total
-        if states is not None:
-            total = total + self._recipe.loss.states * states
-            self.log("states", states / max(1, n), n)
-        self.log("cross_entropy", losses.cross_entropy / max(1, n), n)
-        if self.teacher is not None:
-            self.log("divergence", losses.divergence / max(1, n), n)
-            self.log("agreement", losses.agreed / max(1, n), n)
+        if forced.distance is not None:
+            total = total + self._recipe.loss.states * forced.distance
+            self.log("states", forced.distance / max(1, n), n)
+        self._log_losses(losses)
         return Summed(total, n)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Losses at the recipe's temperature, and words of the first windows."""
-        losses, _ = self._losses(batch)
-        n = losses.tokens
-        self.log("loss", losses.total / max(1, n), n)
-        self.log("cross_entropy", losses.cross_entropy / max(1, n), n)
-        if self.teacher is not None:
-            self.log("divergence", losses.divergence / max(1, n), n)
-            self.log("agreement", losses.agreed / max(1, n), n)
-        self._write_down(batch)
+        """Losses at the recipe's temperature, and words of some windows: of all, by set and by language."""
+        given = unpacked(batch)
+        forced = self._forced(given)
+        for suffixes, rows in self._held_out.alike(given.numbers.tolist()).items():
+            guide = None if forced.guide is None else forced.guide[rows]
+            losses = self._losses(forced.hidden[rows], guide, given.targets[rows])
+            for suffix in suffixes:
+                self.log(f"loss{suffix}", losses.total / max(1, losses.tokens), losses.tokens)
+                self._log_losses(losses, suffix)
+        self._write_down(given)
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """Fewer word errors are better; without any, a lower loss."""
@@ -174,9 +180,8 @@ class TextTask(TrainTask):
             block.encoder_attn.k_proj.requires_grad_(learns.cross_keys_values)
             block.encoder_attn.v_proj.requires_grad_(learns.cross_keys_values)
 
-    def _losses(self, batch: Any) -> tuple[TextLosses, Tensor | None]:
-        """The losses, and the distance of the blocks' outputs where it counts."""
-        given = unpacked(batch)
+    def _forced(self, given: Batch) -> Forced:
+        """What student and teacher make of the same text."""
         heard, teachers = self._heard(given)
         wants_outputs = self._recipe.loss.states > 0 and self.teacher is not None
         outputs: list[Tensor] | None = [] if wants_outputs else None
@@ -191,19 +196,27 @@ class TextTask(TrainTask):
         )
         guides: list[Tensor] | None = [] if wants_outputs else None
         guide: Tensor | None = None
-        table: Tensor | None = None
         if self.teacher is not None:
             with torch.no_grad():
                 guide = hidden_of_text(
                     self.teacher, given.inputs, teachers.states, heard=teachers.own, outputs=guides
                 )
-            table = self.teacher.embed_tokens.weight
-        losses = text_losses(
-            hidden, guide, self.student.embed_tokens.weight, table, given.targets, self._weights
-        )
         if outputs is None or guides is None:
-            return losses, None
-        return losses, _distance(outputs, guides, given.targets != IGNORED)
+            return Forced(hidden, guide, None)
+        return Forced(hidden, guide, _distance(outputs, guides, given.targets != IGNORED))
+
+    def _losses(self, hidden: Tensor, guide: Tensor | None, targets: Tensor) -> TextLosses:
+        table = None if self.teacher is None else self.teacher.embed_tokens.weight
+        return text_losses(
+            hidden, guide, self.student.embed_tokens.weight, table, targets, self._weights
+        )
+
+    def _log_losses(self, losses: TextLosses, suffix: str = "") -> None:
+        n = losses.tokens
+        self.log(f"cross_entropy{suffix}", losses.cross_entropy / max(1, n), n)
+        if self.teacher is not None:
+            self.log(f"divergence{suffix}", losses.divergence / max(1, n), n)
+            self.log(f"agreement{suffix}", losses.agreed / max(1, n), n)
 
     def _heard(self, given: Batch) -> tuple[Heard, Heard]:
         """What the student hears, and what its teacher."""
@@ -237,49 +250,36 @@ class TextTask(TrainTask):
         )
         return Heard(states, own[:, None, None])
 
-    def _write_down(self, batch: Any) -> None:
-        """Word errors of the student's own greedy text, for the windows that are to be written down."""
-        given = unpacked(batch)
-        wanted = [
-            row for row, n in enumerate(given.numbers.tolist()) if n < self._recipe.valid_words
-        ]
+    def _write_down(self, given: Batch) -> None:
+        """Errors of the student's own text, for the windows that are written down; once, of its teacher's."""
+        numbers = [int(each) for each in given.numbers]
+        wanted = [row for row, each in enumerate(numbers) if self._held_out.is_written(each)]
         if not wanted:
             return
-        lessons = [self._held_out[int(given.numbers[row])] for row in wanted]
-        heard, _ = self._heard(Batch(*(each[wanted] for each in given)))
-        own = [slice(None)] * len(wanted) if heard.own is None else heard.own[:, 0, 0]
+        numbers = [numbers[row] for row in wanted]
+        heard, teachers = self._heard(Batch(*(each[wanted] for each in given)))
+        self._count_errors("", TorchDecoder(self.student, self._geometry), heard, numbers)
+        if self.step == 0 and self.teacher is not None and self._teacher_geometry is not None:
+            teacher = TorchDecoder(self.teacher, self._teacher_geometry)
+            self._count_errors("teacher_", teacher, teachers, numbers)
+
+    def _count_errors(
+        self, prefix: str, decoder: TorchDecoder, heard: Heard, numbers: Sequence[int]
+    ) -> None:
+        own = [slice(None)] * len(numbers) if heard.own is None else heard.own[:, 0, 0]
         windows = [
             np.asarray(each[row].float().cpu()) for each, row in zip(heard.states, own, strict=True)
         ]
-        decoder = TorchDecoder(self.student, self._geometry)
-        languages = [each.label.language for each in lessons]
-        decoded = decode(
-            decoder,
-            Projections(decoder, windows),
-            self._tokenizer,
-            # A student that has learnt little goes on for ever; what it should say is not so long.
-            DecodeOptions(
-                without_timestamps=True,
-                task=lessons[0].task,
-                max_tokens=_MOST_TOKENS * max(len(each.label.text_ids) for each in lessons),
-            ),
-            languages=languages,
-        )
-        said = [_said(each) for each in lessons]
-        pairs = [
-            Utterance(text, each.text, language)
-            for text, each, language in zip(said, decoded, languages, strict=True)
-        ]
-        errors = word_errors(pairs)
-        if errors.words:
-            self.log("wer", errors.rate, errors.words)
-
-
-def _said(lesson: Lesson) -> str:
-    """What a window is judged by: its reference, else the teacher's text."""
-    label = lesson.label
-    is_own = label.reference is not None and label.reference_of == "window"
-    return label.reference or "" if is_own else label.text
+        lessons = [self._held_out.lessons[number] for number in numbers]
+        texts = written_down(decoder, windows, lessons, self._tokenizer)
+        for number, lesson, text in zip(numbers, lessons, texts, strict=True):
+            found = errors_of(lesson, text)
+            if found is None:
+                continue
+            for suffix in self._held_out.suffixes(number):
+                for unit in ("wer", "cer"):
+                    edits = found.edits[unit]
+                    self.log(f"{prefix}{unit}{suffix}", edits.errors / edits.size, edits.size)
 
 
 def _distance(outputs: Sequence[Tensor], guides: Sequence[Tensor], counts: Tensor) -> Tensor:

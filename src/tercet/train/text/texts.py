@@ -42,11 +42,11 @@ def text_of(
         speed: How many times as fast the sound is played; timestamps follow.
     """
     label = lesson.label
-    has_times = any(each >= tokenizer.timestamp_begin for each in label.text_ids)
+    has_times = any(each >= tokenizer.timestamp_begin for each in lesson.text_ids)
     # Both chances are drawn for every lesson, so that one's choice does not move the other's.
     timed, prompted = (-1.0, 1.0) if rng is None else rng.random(2)
     start = list(tokenizer.sot_sequence(label.language, lesson.task))
-    written = at_speed(label.text_ids, tokenizer, speed)
+    written = at_speed(lesson.text_ids, tokenizer, speed)
     if rng is not None and recipe.bpe_dropout:
         written = recut(written, tokenizer, recipe.bpe_dropout, rng)
     if not (has_times and timed < recipe.timestamps_share):

@@ -39,7 +39,7 @@ def lessons(
             for number, seconds in enumerate((2.0, 1.0))
         ]
         chooser = Chooser(byte_tokenizer(51865), recipe, room=448, is_random=is_changed)
-        taught = [Lesson(label, (), "transcribe") for label in labels]
+        taught = [Lesson(label, label.text_ids, (), "transcribe") for label in labels]
         return HeardLessons(taught, chooser, n_mels=80, is_changed=is_changed)
 
     return make

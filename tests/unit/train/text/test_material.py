@@ -8,6 +8,7 @@ import pytest
 
 from tercet.dataset.label_table import Label
 from tercet.errors import DataError, OptionError
+from tercet.text.tokenizer import Tokenizer
 from tercet.train.text.material import Split, splits
 from tercet.train.text.recipe import (
     AdapterRecipe,
@@ -21,6 +22,7 @@ from tercet.train.text.recipe import (
 
 LabelOf = Callable[..., Label]
 Store = Callable[..., Path]
+SplitOf = Callable[..., Split]
 SET = SetRecipe(labels="speech", field="speaker", held_out=("3",))
 
 
@@ -34,12 +36,22 @@ def root(store: Store, label_of: LabelOf, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def split_of(root: Path, **changes: object) -> Split:
-    [found] = splits(DataRecipe(sets=(replace(SET, **changes),)), root)  # type: ignore[arg-type]
-    return found
+@pytest.fixture
+def tokenizer(byte_tokenizer: Callable[[int], Tokenizer]) -> Tokenizer:
+    return byte_tokenizer(51865)
 
 
-def test_speakers_are_held_out_and_dropped_windows_left_out(root: Path) -> None:
+@pytest.fixture
+def split_of(tokenizer: Tokenizer) -> Callable[..., Split]:
+    def of(root: Path, tell: Callable[[str], object] = print, **changes: object) -> Split:
+        data = DataRecipe(sets=(replace(SET, **changes),))  # type: ignore[arg-type]
+        [found] = splits(data, root, tokenizer, tell)
+        return found
+
+    return of
+
+
+def test_speakers_are_held_out_and_dropped_windows_left_out(split_of: SplitOf, root: Path) -> None:
     train, held_out = ids(split_of(root))
     assert [f"w{n}" for n in (0, 1, 2, 3, 5, 6, 7, 8)] == train
     assert ["w9", "w10", "w11"] == held_out
@@ -47,21 +59,29 @@ def test_speakers_are_held_out_and_dropped_windows_left_out(root: Path) -> None:
     assert 2.5 == split_of(root, weight=2.5).weight
 
 
-def test_all_windows_count_if_the_filter_does_not(root: Path) -> None:
+def test_all_windows_count_if_the_filter_does_not(split_of: SplitOf, root: Path) -> None:
     (root / "speech" / "filter.parquet").unlink()
     assert 9 == len(split_of(root, kept=False).train)
     with pytest.raises(DataError, match=r"filter.parquet: is not there; make it: tercet label"):
         split_of(root)
 
 
-def test_further_columns_hold_out_too_and_every_nth_counts(root: Path) -> None:
+def test_further_columns_hold_out_too_and_every_nth_counts(split_of: SplitOf, root: Path) -> None:
     train, held_out = ids(split_of(root, field="domain", held_out=("odd",), development=2))
     assert ["w0", "w2", "w6", "w8", "w10"] == train
     assert ["w1", "w3"] == held_out
     assert ["w0", "w2", "w5", "w7"] == ids(split_of(root, every=2))[0]
 
 
-def test_what_the_same_speaker_said_before_is_known(root: Path) -> None:
+def test_languages_are_held_out_evenly(
+    store: Store, label_of: LabelOf, split_of: SplitOf, tmp_path: Path
+) -> None:
+    made = [label_of(n, language="vi" if n == 11 else "en") for n in range(12)]
+    store(tmp_path / "speech", made)
+    assert ["w9", "w11"] == ids(split_of(tmp_path, development=2))[1]
+
+
+def test_what_the_same_speaker_said_before_is_known(split_of: SplitOf, root: Path) -> None:
     before = {each.label.id: each.before for each in split_of(root).train}
     assert () == before["w0"] == before["w3"]  # another speaker spoke
     assert (50364, 300, 400, 50464) == before["w1"]
@@ -70,7 +90,7 @@ def test_what_the_same_speaker_said_before_is_known(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"speaker": "someone"}, {"is_cut_off": True}])
 def test_what_others_said_or_nobody_knows_is_no_prompt(
-    store: Store, label_of: LabelOf, tmp_path: Path, change: dict[str, object]
+    split_of: SplitOf, store: Store, label_of: LabelOf, tmp_path: Path, change: dict[str, object]
 ) -> None:
     made = [label_of(0, **change), *(label_of(n) for n in range(1, 12))]
     store(tmp_path / "speech", made)
@@ -78,15 +98,70 @@ def test_what_others_said_or_nobody_knows_is_no_prompt(
     assert () == before["w1"]
 
 
-def test_languages_may_be_chosen(store: Store, label_of: LabelOf, tmp_path: Path) -> None:
+def said(number: int) -> dict[str, object]:
+    """Of label `n`: "Said n.", with stray white space."""
+    return {"reference": f" Said \n {number}. ", "reference_of": "window"}
+
+
+def test_references_are_learnt_as_whisper_writes_without_timestamps(
+    store: Store, label_of: LabelOf, split_of: SplitOf, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    made = [label_of(n, **said(n)) for n in range(12)]
+    made[2] = label_of(2, reference=None)
+    made[4] = label_of(
+        4, **said(4), is_cut_off=True
+    )  # the teacher's text is, and nobody asks for it
+    store(tmp_path / "speech", made)
+    told: list[str] = []
+    lessons = {
+        each.label.id: each for each in split_of(tmp_path, told.append, text="reference").train
+    }
+    assert ["w0", "w1", "w3", "w4", "w5", "w6", "w7", "w8"] == list(lessons)
+    assert " Said 1." == tokenizer.decode(lessons["w1"].text_ids)
+    assert " Said 0." == tokenizer.decode(lessons["w1"].before)
+    assert " Said 4." == tokenizer.decode(lessons["w5"].before)
+    assert not any(
+        each.text_ids[0] >= 50257 or each.text_ids[-1] >= 50257 for each in lessons.values()
+    )
+    assert ["speech: left out 1 of 12 windows, which have no reference of their own"] == told
+    teachers = split_of(tmp_path).train
+    assert (50364, 301, 401, 50464) == teachers[1].text_ids
+
+
+def test_a_reference_of_many_windows_is_nobodys(
+    store: Store, label_of: LabelOf, split_of: SplitOf, tmp_path: Path
+) -> None:
+    whole = {"reference": "all of it", "reference_of": "recording"}
+    empty = {"reference": "  ", "reference_of": "window"}
+    made = [label_of(n, **(said(n) if n > 7 else empty if n > 5 else whole)) for n in range(12)]
+    store(tmp_path / "speech", made)
+    assert (["w8"], ["w9", "w10", "w11"]) == ids(split_of(tmp_path, text="reference"))
+    store(tmp_path / "long" / "speech", [label_of(n, **whole) for n in range(12)])
+    with pytest.raises(DataError, match="none of its 12 windows has a reference of its own; label"):
+        split_of(tmp_path / "long", text="reference")
+
+
+def test_languages_without_spaces_begin_without_one(
+    store: Store, label_of: LabelOf, split_of: SplitOf, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    made = [label_of(n, **said(n), language="ja" if n < 2 else "vi") for n in range(12)]
+    store(tmp_path / "speech", made)
+    lessons = split_of(tmp_path, text="reference").train
+    starts = [tokenizer.decode(each.text_ids)[:2] for each in lessons]
+    assert ["Sa"] * 2 + [" S"] * 7 == starts
+
+
+def test_languages_may_be_chosen(
+    store: Store, label_of: LabelOf, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     made = [label_of(n, language="de" if n % 2 else "en") for n in range(12)]
     store(tmp_path / "speech", made)
-    [found] = splits(DataRecipe(sets=(SET,), languages=("de",)), tmp_path)
+    [found] = splits(DataRecipe(sets=(SET,), languages=("de",)), tmp_path, tokenizer)
     assert ["w1", "w3", "w5", "w7"] == ids(found)[0]
 
 
 def test_empty_splits_say_what_to_check(
-    root: Path, store: Store, label_of: LabelOf, tmp_path: Path
+    split_of: SplitOf, root: Path, store: Store, label_of: LabelOf, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=r"no window's speaker ends in 7; check held_out"):
         split_of(root, held_out=("7",))

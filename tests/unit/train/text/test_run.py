@@ -10,6 +10,7 @@ import pytest
 
 from tercet.checkpoint import open_checkpoint
 from tercet.dataset.encoded import EncodedReader
+from tercet.dataset.label_table import read_labels
 from tercet.errors import DataError, FingerprintError, OptionError, TrainingError
 
 pytest.importorskip("torch")
@@ -18,7 +19,9 @@ pytest.importorskip("jiwer")
 
 from tercet.convert.fingerprint import encoder_digest
 from tercet.train.loop import RunResult
+from tercet.train.text import running
 from tercet.train.text.alignment import HeadShare
+from tercet.train.text.data import collate
 from tercet.train.text.running import run
 from tercet.train.watch import Unwatched
 
@@ -43,6 +46,16 @@ tensorboard = false
 log_steps = 1
 """
 LIVE = ("data.cached=false",)
+
+
+class Noting(Unwatched):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_note(self, line: str) -> None:
+        self.told.append(line)
 
 
 @pytest.fixture
@@ -164,6 +177,73 @@ def test_a_whole_model_is_fine_tuned_without_a_teacher(
     assert "model.encoder.conv1.weight" in moved
     assert "model.encoder.embed_positions.weight" not in moved
     assert not figures(tmp_path / "run", "divergence")
+
+
+def test_a_whole_model_learns_what_its_references_say(
+    toy: Path,
+    labels: Path,
+    store: Any,
+    pair: Any,
+    byte_tokenizer: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def collated(items: list[Any]) -> Any:
+        asked.extend(each.text.targets for each in items)
+        return collate(items)
+
+    monkeypatch.setattr(running, "collate", collated)
+    written = list(read_labels(labels / "speech"))  # "text 0" and so on, says the teacher
+    said = [replace(each, reference="Oh!", reference_of="window") for each in written]
+    store(tmp_path / "told" / "speech", [*said[:-1], written[-1]])
+    whole = ("student=teacher", "loss.divergence=0.0", "loop.epochs=1", "loop.epoch_steps=2")
+    sets = "data.sets=[{labels='speech', text='reference', field='speaker', held_out=['3']}]"
+    notes = Noting()
+    changes = (*whole, sets, f"data.root={str(tmp_path / 'told')!r}")
+    assert run(toy, tmp_path / "run", overrides=changes, watcher=notes).is_finished
+    assert {" Oh!"} == {byte_tokenizer(51865).decode(each) for each in asked}
+    assert {(50259, 50359, 50363, 220)} == {each[:4] for each in asked}  # no timestamps
+    assert "speech: left out 1 of 12 windows, which have no reference of their own" in notes.told
+    assert "model.decoder.layers.1.fc1.weight" in changed(tmp_path / "run", pair.teacher)
+
+
+def test_a_mix_is_told_before_and_after_by_set_and_language(
+    toy: Path, labels: Path, store: Any, tmp_path: Path
+) -> None:
+    more = [
+        replace(each, id=f"v{each.id}", previous=None, language="vi")
+        for each in read_labels(labels / "speech")
+    ]
+    store(labels / "viet", more)
+    sets = "{labels='speech', field='speaker', held_out=['3'], weight=0.25}"
+    sets += ", {labels='viet', field='speaker', held_out=['3'], weight=0.75}"
+    changes = (f"data.sets=[{sets}]", "valid_words=4", "loop.epochs=1", "loop.epoch_steps=2")
+    notes = Noting()
+    result = run(toy, tmp_path / "run", overrides=changes, watcher=notes)
+    assert "viet: 9 windows, 0.005 h, 75.0 % of the draws, vi; 3 held out" in notes.told
+    told = json.loads((tmp_path / "run" / "report.json").read_text())["held_out"]
+    assert {"en", "vi"} == set(told["languages"])
+    assert {"speech", "viet"} == set(told["sets"])
+    vi = told["languages"]["vi"]
+    assert (3, 2) == (vi["windows"], vi["written"])
+    for when in ("before", "after"):
+        assert {"loss", "agreement", "wer", "cer"} == set(vi[when])
+        assert vi[when] == told["sets"]["viet"][when]
+        # All windows have as many tokens, so the mean of both languages is that of all.
+        both = [each[when]["loss"] for each in told["languages"].values()]
+        assert pytest.approx(told["all"][when]["loss"]) == np.mean(both)
+    assert vi["before"]["loss"] != vi["after"]["loss"]
+    assert {"wer", "cer"} == set(vi["teacher"])
+    assert not any("/" in name for name in result.metrics)
+    assert notes.told[-5].startswith("all: wer ")
+    assert notes.told[-1].startswith("language vi: wer ")
+    assert 1 == sum(each.startswith("before training  loss ") for each in notes.told)
+    run(toy, tmp_path / "without", overrides=(*changes, "before=false", "valid_words=0"))
+    told = json.loads((tmp_path / "without" / "report.json").read_text())["held_out"]
+    assert ({}, {}) == (told["all"]["before"], told["all"]["teacher"])
+    assert {"loss", "agreement"} == set(told["languages"]["vi"]["after"])
 
 
 def test_a_trained_encoder_leaves_the_teachers_alone(toy: Path, pair: Any, tmp_path: Path) -> None:

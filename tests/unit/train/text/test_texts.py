@@ -43,7 +43,8 @@ def choose(
             prompt_tokens=prompt_tokens,
             bpe_dropout=bpe_dropout,
         )
-        lesson = Lesson(label_of(0, **changes), before, task)
+        label = label_of(0, **changes)
+        lesson = Lesson(label, label.text_ids, before, task)
         rng = None if seed is None else np.random.default_rng(seed)
         return text_of(lesson, byte_tokenizer(51865), recipe, rng, room=room, speed=speed)
 
