@@ -28,7 +28,7 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("summed", ["false", "true"])
 def test_two_devices_train_what_one_trains(toy: ModuleType, tmp_path: Path, summed: str) -> None:
     """Also where a loss is a sum: of what counts, there is more on one device than on the other."""
-    both_say = ("dropout=0.0", "before=true", f"summed={summed}")
+    both_say = ("dropout=0.0", f"summed={summed}", "before=true")
     alone, _ = toy.toy_fit(tmp_path / "one", *both_say)
     two = (*both_say, "loop.devices=2", "loop.accelerator=cpu")
     done = run(tmp_path / "two", *two)

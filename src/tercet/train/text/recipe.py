@@ -173,10 +173,10 @@ class TextRecipe:
     learns: PartsRecipe = field(default_factory=PartsRecipe)
     adapter: AdapterRecipe = field(default_factory=AdapterRecipe)
     valid_words: int = 40  # windows that each validation writes down; 0: none
+    before: bool = True  # measure the student before its first step, and the teacher's words, too
     alignment_windows: int = (
         20  # that heads which time words are measured on; 0: they stay as they were
     )
-    before: bool = True  # measure the student before its first step, and the teacher's words, too
     recompute: bool = False  # blocks' inner values for their gradients: less memory, more time
     stored: Stored = "float16"
     loop: LoopRecipe = field(default_factory=LoopRecipe)

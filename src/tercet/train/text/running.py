@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,12 +90,7 @@ def run(
         else:
             publish(task, pair.student, folder / MODEL, values)
             _align(folder / MODEL, held_out.lessons, values, notes)
-        facts = {
-            "model": ADAPTER if values.adapter.rank else MODEL,
-            "teacher": values.teacher if pair.teacher is not None else None,
-            "decoder_layers": pair.student.geometry.decoder_layers,
-        }
-        write_report(folder, values.name, facts, result, held_out, divided)
+        write_report(folder, values.name, _facts(values, pair), result, held_out, divided)
         for line in closing_notes(held_out, result):
             notes.on_note(line)
     return result
@@ -284,6 +280,15 @@ def publish(task: TextTask, student: Checkpoint, folder: Path, values: TextRecip
     whole = MemoryCheckpoint(student.geometry, arrays, generation=generation)
     tokenizer_file = student.tokenizer_file or find_tokenizer(student.geometry.vocab_size)
     save_hugging_face(whole, folder, dtype=values.stored, tokenizer_file=tokenizer_file)
+
+
+def _facts(values: TextRecipe, pair: _Pair) -> dict[str, Any]:
+    """What a report says besides figures."""
+    return {
+        "model": ADAPTER if values.adapter.rank else MODEL,
+        "teacher": values.teacher if pair.teacher is not None else None,
+        "decoder_layers": pair.student.geometry.decoder_layers,
+    }
 
 
 def _align(folder: Path, held_out: Sequence[Lesson], values: TextRecipe, watcher: Watcher) -> None:
