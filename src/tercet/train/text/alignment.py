@@ -101,6 +101,7 @@ def measure_checkpoint(
     labels: Sequence[Label],
     *,
     task: str = "transcribe",
+    states_of: Callable[[Label], np.ndarray] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[HeadShare, ...]:
     """All heads of a model over the recordings of some labels, in float32 on ONNX Runtime.
@@ -116,10 +117,11 @@ def measure_checkpoint(
     heads = all_heads(geometry.decoder_layers, geometry.decoder_heads)
     decoder = OnnxDecoder(checkpoint, PRECISIONS["float32"], threads=None, heads=heads)
     hearing, reader = Hearing(checkpoint), SpanReader()
+    states = states_of or (lambda label: hearing.states(reader.window(label)))
 
     def heard() -> Iterator[tuple[Label, np.ndarray]]:
         for done, label in enumerate(labels, start=1):
-            yield label, hearing.states(reader.window(label))
+            yield label, states(label)
             on_progress(done, len(labels))
 
     return measure_heads(decoder, heads, tokenizer_of(checkpoint), heard(), task=task)
@@ -131,9 +133,12 @@ def measure_folder(
     *,
     most: int,
     task: str = "transcribe",
+    states_of: Callable[[Label], np.ndarray] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[HeadShare, ...]:
     """All heads of the model in a folder, over at most so many of the labels that have timestamps.
+
+    `states_of` gives states [frames, width] that were kept; None: recordings are heard.
 
     Raises:
         CheckpointError: the folder holds no model.
@@ -142,7 +147,9 @@ def measure_folder(
     """
     checkpoint = open_checkpoint(folder)
     chosen = timed_labels(labels, checkpoint, most)
-    return measure_checkpoint(checkpoint, chosen, task=task, on_progress=on_progress)
+    return measure_checkpoint(
+        checkpoint, chosen, task=task, states_of=states_of, on_progress=on_progress
+    )
 
 
 def timed_labels(labels: Iterable[Label], checkpoint: Checkpoint, most: int) -> list[Label]:

@@ -19,6 +19,7 @@ from tercet.checkpoint.arrays import MemoryCheckpoint
 from tercet.checkpoint.save import save_hugging_face, write_alignment_heads
 from tercet.convert.fingerprint import are_alike
 from tercet.dataset.encoded import EncodedReader
+from tercet.dataset.label_table import Label
 from tercet.errors import DataError, EngineError, FingerprintError, OptionError
 from tercet.hub import find_model, find_tokenizer
 from tercet.loading import tokenizer_of
@@ -26,7 +27,7 @@ from tercet.text.tokenizer import Tokenizer
 from tercet.train.devices import is_first_process
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import load_recipe
-from tercet.train.sampling import order_of_sets
+from tercet.train.sampling import Draw, order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.task import Items, TrainData
 from tercet.train.text.alignment import best_heads, measure_folder
@@ -89,7 +90,7 @@ def run(
             publish_adapter(task, values, folder / ADAPTER)
         else:
             publish(task, pair.student, folder / MODEL, values)
-            _align(folder / MODEL, held_out.lessons, values, notes)
+            _align(folder / MODEL, held_out.lessons, data.valid, values, notes)
         write_report(folder, values.name, _facts(values, pair), result, held_out, divided)
         for line in closing_notes(held_out, result):
             notes.on_note(line)
@@ -291,14 +292,31 @@ def _facts(values: TextRecipe, pair: _Pair) -> dict[str, Any]:
     }
 
 
-def _align(folder: Path, held_out: Sequence[Lesson], values: TextRecipe, watcher: Watcher) -> None:
+def _align(
+    folder: Path,
+    held_out: Sequence[Lesson],
+    items: Items | None,
+    values: TextRecipe,
+    watcher: Watcher,
+) -> None:
     """Measure which heads time words, where labels have times; else the student's own stay."""
     if not values.alignment_windows:
         return
     labels = [each.label for each in held_out]
+    numbers = {label.id: number for number, label in enumerate(labels)}
+
+    def kept(label: Label) -> np.ndarray:
+        assert items is not None
+        return np.asarray(items[Draw(numbers[label.id], 0)].states)
+
+    are_kept = keeps_states(values) and not values.hears
     try:
         shares = measure_folder(
-            folder, labels, most=values.alignment_windows, task=held_out[0].task
+            folder,
+            labels,
+            most=values.alignment_windows,
+            task=held_out[0].task,
+            states_of=kept if are_kept else None,
         )
     except DataError as error:
         watcher.on_note(f"alignment heads are not measured: {error}")
