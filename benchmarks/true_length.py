@@ -1,7 +1,7 @@
 """Short recordings heard as long as they are: words and time beside 30 s of padding, and beside a peer.
 
-usage: python benchmarks/true_length.py ADAPTER [--model base] [--weights FOLDER] [--longest_s 10] [--every 1]
-       [--rounds 3] [--out RESULT.json]
+usage: python benchmarks/true_length.py ADAPTER [--model base] [--weights FOLDER] [--only padded,adapted]
+       [--longest_s 10] [--every 1] [--rounds 3] [--out RESULT.json]
 
 Systems: `padded` (the model as it is), `cut` (the same model given windows without padding, which it never
 learnt), `adapted` (with ADAPTER, at the windows' own length), and, with --weights (a CTranslate2 folder of
@@ -9,7 +9,7 @@ the same model), `faster-whisper`. All hear English, greedy, without fallback, a
 
 Recordings: LibriSpeech speakers ending in 9 and speechocean762 speakers ending in 9, up to --longest_s, one
 of --every. Words are counted once; time is that of all recordings of a set in batches of 8, the median of
-interleaved rounds (faster-whisper has no batches for separate files).
+interleaved rounds, none with --rounds 0 (faster-whisper has no batches for separate files).
 """
 
 import argparse
@@ -77,14 +77,17 @@ def of_faster_whisper(weights: str) -> Write:
 
 def systems(options: argparse.Namespace) -> dict[str, Write]:
     heads = {"tags": "none", "tokens": "none"}
-    found = {
-        "padded": of_model(tercet.load_model(options.model, **heads)),
-        "cut": without_padding(options.model),
-        "adapted": of_model(tercet.load_model(options.model, adapter=options.adapter, **heads)),
+    known: dict[str, Callable[[], Write]] = {
+        "padded": lambda: of_model(tercet.load_model(options.model, **heads)),
+        "cut": lambda: without_padding(options.model),
+        "adapted": lambda: of_model(
+            tercet.load_model(options.model, adapter=options.adapter, **heads)
+        ),
     }
     if options.weights:
-        found["faster-whisper"] = of_faster_whisper(options.weights)
-    return found
+        known["faster-whisper"] = lambda: of_faster_whisper(options.weights)
+    wanted = options.only.split(",") if options.only else list(known)
+    return {name: known[name]() for name in wanted}
 
 
 def measure(
@@ -98,6 +101,8 @@ def measure(
         ]
         counted = word_errors(pairs)
         results[name] = {"wer": counted.rate, "words": counted.words}
+    if not rounds:
+        return results
     runs = {name: partial(write, sounds) for name, write in found.items()}
     times = interleaved(runs, rounds, is_warm=True)
     first = next(iter(times.values()))
@@ -114,6 +119,7 @@ def main() -> None:
     parser.add_argument("adapter")
     parser.add_argument("--model", default="base")
     parser.add_argument("--weights")
+    parser.add_argument("--only")
     parser.add_argument("--longest_s", type=float, default=10.0)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
@@ -128,7 +134,8 @@ def main() -> None:
         print(f"\n{folder}: {len(sounds)} recordings, {hours * 60:.1f} minutes")
         print("| | WER | time, relative |\n| --- | --- | --- |")
         for name, each in results[folder].items():
-            print(f"| {name} | {100 * each['wer']:.2f} % | {each['median']:.2f} |")
+            relative = f"{each['median']:.2f}" if "median" in each else ""
+            print(f"| {name} | {100 * each['wer']:.2f} % | {relative} |", flush=True)
     if options.out:
         options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

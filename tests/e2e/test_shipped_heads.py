@@ -103,4 +103,4 @@ def test_checksums_are_those_of_the_files(base_model: Path) -> None:
 
 
 def test_the_package_stays_under_100_megabytes(base_model: Path) -> None:
-    assert sum(path.stat().st_size for path in base_model.iterdir() if path.is_file()) < 100e6
+    assert sum(path.stat().st_size for path in base_model.rglob("*") if path.is_file()) < 100e6
