@@ -25,7 +25,7 @@ def test_the_best_heads_of_base_are_among_those_published(
     assert 0 == main(["distill", "align", *align])
     shares = json.loads(capsys.readouterr().out)["shares"]
     best = [(layer, head) for layer, head, _ in shares[:5]]
-    # By chance less than one; on longer windows all five (docs/EXPERIMENTS.md), here a segment is a whole clip.
+    # By chance less than one; all five on longer windows (docs/EXPERIMENTS.md): here clips are segments.
     assert len(PUBLISHED & set(best)) >= 3
     assert shares[0][2] > 0.9
     assert shares[-1][2] < 0.4
