@@ -202,14 +202,20 @@ def test_an_adapter_changes_what_is_heard(genuine_base, clips_dir, exact_text, t
     assert_same(exact_text, exact(genuine_base, adapter=tmp_path))
 
 
-def test_the_shipped_model_is_in_8_bits_and_says_where_full_weights_are(
-    base_model, tmp_path
+def test_an_adapter_is_merged_into_the_shipped_model_in_8_bits(
+    base_model, clips_dir, tmp_path
 ) -> None:
-    write_lora(tmp_path, scale=0.02)
-    with pytest.raises(tercet.CheckpointError, match=r"an adapter needs the full ones") as raised:
-        load_model(base_model, adapter=tmp_path)
-    assert "openai/whisper-base: from the hub's cache, else the hub" in str(raised.value)
-    assert "\n" not in str(raised.value)
+    write_lora(tmp_path, scale=0.002)
+    heard = {
+        adapter: load_model(base_model, adapter=adapter).transcribe(
+            clips_dir / CLIP, language="en", temperature=0.0
+        )
+        for adapter in (None, tmp_path)
+    }
+    assert SPOKEN == heard[None].text == heard[tmp_path].text
+    scores = [each.segments[0].avg_logprob for each in heard.values()]
+    assert scores[0] != scores[1]
+    assert scores[0] == pytest.approx(scores[1], abs=0.1)
 
 
 def write_lora(folder: Path, *, scale: float) -> None:
