@@ -32,7 +32,9 @@ def open_fabric(recipe: LoopRecipe) -> "Fabric":
     plain = recipe.devices * recipe.nodes == 1
     if recipe.strategy != "auto" and not recipe.strategy.startswith("ddp"):
         raise OptionError(
-            f"strategy {recipe.strategy!r}: the loop knows auto and ddp (with Lightning's variants)"
+            f"strategy {recipe.strategy!r}: the loop knows auto and ddp (with Lightning's variants), where "
+            "every device holds the whole network; for less memory give a larger accumulate, "
+            "precision = 'bf16' or, for text, recompute = true"
         )
     from lightning.fabric import Fabric
 
