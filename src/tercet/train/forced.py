@@ -3,6 +3,8 @@
 Gradients pass through it to the states, and to its weights where they are trained. Nothing is decoded here.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,6 +13,24 @@ from torch.utils.checkpoint import checkpoint
 from tercet.model.decoder import DecoderBlock, TextDecoder
 from tercet.model.layers import mlp
 from tercet.train.tokens.places import Places
+
+# How a block is run: `through_block`, or the same compiled.
+Block = Callable[[DecoderBlock, Tensor, Tensor, Tensor, Tensor | None, float], Tensor]
+
+
+def through_block(
+    layer: DecoderBlock, x: Tensor, states: Tensor, causal: Tensor, bias: Tensor | None, p: float, /
+) -> Tensor:
+    """A block's output, [B, n, width]; `p`: share of what each half adds that is dropped."""
+    normed = layer.self_attn_layer_norm(x)
+    q = layer.self_attn.queries(normed)
+    x = x + F.dropout(layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal), p)
+    q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
+    x = x + F.dropout(
+        layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias), p
+    )
+    added = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
+    return x + F.dropout(added - x, p) if p else added
 
 
 def hidden_of_text(
@@ -23,6 +43,7 @@ def hidden_of_text(
     dropout: float = 0.0,
     outputs: list[Tensor] | None = None,
     recompute: bool = False,
+    block: Block = through_block,
 ) -> Tensor:
     """The decoder's last hidden states behind each id.
 
@@ -37,6 +58,7 @@ def hidden_of_text(
         outputs: Gets every block's output.
         recompute: Keep nothing of a block but what goes into it, and compute it again for its gradients:
             the same numbers in less memory and more time.
+        block: Runs a block.
 
     Returns:
         [n, width], or [B, n, width].
@@ -50,28 +72,13 @@ def hidden_of_text(
     bias = heard if places is None else places.bias
     for layer in decoder.blocks:
         if recompute:
-            x = checkpoint(_through, layer, x, states, causal, bias, p, use_reentrant=False)
+            x = checkpoint(block, layer, x, states, causal, bias, p, use_reentrant=False)
         else:
-            x = _through(layer, x, states, causal, bias, p)
+            x = block(layer, x, states, causal, bias, p)
         if outputs is not None:
             outputs.append(x)
     hidden: Tensor = decoder.layer_norm(x)
     return hidden
-
-
-def _through(
-    layer: DecoderBlock, x: Tensor, states: Tensor, causal: Tensor, bias: Tensor | None, p: float
-) -> Tensor:
-    """A block's output."""
-    normed = layer.self_attn_layer_norm(x)
-    q = layer.self_attn.queries(normed)
-    x = x + F.dropout(layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal), p)
-    q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
-    x = x + F.dropout(
-        layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias), p
-    )
-    added = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
-    return x + F.dropout(added - x, p) if p else added
 
 
 def text_logits(decoder: TextDecoder, hidden: Tensor, among: Tensor | None = None) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 
 from tercet.errors import TrainingError
 from tercet.train.averaging import MovingAverage, chosen_weights, mean_of
+from tercet.train.compiling import check_compiling
 from tercet.train.devices import end_others, is_first_process, open_fabric, quiet, repeatable
 from tercet.train.figures import of_all
 from tercet.train.logbook import Logbook
@@ -85,6 +86,7 @@ def fit(
     chosen_weights(
         loop, validates=data.valid is not None
     )  # found out now, not after the last epoch
+    check_compiling(loop.compile, has_parts=task.has_compiled_parts)
     with ExitStack() as stack:
         stack.enter_context(quiet())
         stack.enter_context(repeatable(loop.deterministic))

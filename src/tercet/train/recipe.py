@@ -19,6 +19,7 @@ RUN_TIME = frozenset(
     {
         "accelerator",
         "accumulate",
+        "compile",
         "devices",
         "log_steps",
         "max_minutes",
@@ -75,6 +76,7 @@ class LoopRecipe:
     accelerator: str = "auto"
     strategy: str = "auto"
     workers: int = 0  # processes that read data
+    compile: bool = False  # torch.compile what the task runs most often; text alone
     max_minutes: float = 0.0  # stop and save after so long; 0: never
     save_minutes: float = 10.0  # between checkpoints
     log_steps: int = 50  # between lines of metrics.jsonl

@@ -60,6 +60,8 @@ class TrainTask(nn.Module, ABC):
     frozen_parts: tuple[str, ...] = ()
     # Whether the validation set is heard once before the first step, too (`loop.RunResult.before`).
     measures_start = False
+    # Whether it has parts that `loop.compile` compiles.
+    has_compiled_parts = False
 
     def __init__(self) -> None:
         super().__init__()

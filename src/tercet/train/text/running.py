@@ -24,6 +24,7 @@ from tercet.errors import DataError, EngineError, FingerprintError, OptionError
 from tercet.hub import find_model, find_tokenizer
 from tercet.loading import tokenizer_of
 from tercet.text.tokenizer import Tokenizer
+from tercet.train.compiling import check_compiling
 from tercet.train.devices import is_first_process
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import load_recipe
@@ -72,6 +73,8 @@ def run(
     folder = Path(folder)
     loaded = load_recipe(recipe, TextRecipe, overrides)
     values = loaded.values
+    # Known before hours of hearing, and not only where `fit` asks.
+    check_compiling(values.loop.compile, has_parts=TextTask.has_compiled_parts)
     pair = _opened(values)
     tokenizer = tokenizer_of(pair.student)
     notes = watcher if watcher is not None and is_first_process() else Unwatched()

@@ -15,7 +15,8 @@ from tercet.model.decoder import TextDecoder
 from tercet.model.encoder import AudioEncoder
 from tercet.model.engine import TorchDecoder
 from tercet.text.tokenizer import Tokenizer
-from tercet.train.forced import hidden_of_text
+from tercet.train.compiling import compiled
+from tercet.train.forced import Block, hidden_of_text, through_block
 from tercet.train.low_rank import adapt, matrices
 from tercet.train.task import ParameterGroup, Summed, TrainTask
 from tercet.train.text.data import Batch, unpacked
@@ -56,6 +57,8 @@ class Forced(NamedTuple):
 class TextTask(TrainTask):
     """Cross-entropy and divergence over labels; word error rates of what the student writes by itself."""
 
+    has_compiled_parts = True
+
     def __init__(
         self,
         networks: Networks,
@@ -74,6 +77,7 @@ class TextTask(TrainTask):
         self._held_out = held_out
         self._teacher_geometry = networks.teacher_geometry
         self.measures_start = recipe.before
+        self._block: Block = compiled(through_block) if recipe.loop.compile else through_block
         loss = recipe.loss
         self._weights = Weights(loss.cross_entropy, loss.divergence, loss.temperature)
         self.frozen_parts = ("teacher", "teacher_encoder")
@@ -193,13 +197,19 @@ class TextTask(TrainTask):
             dropout=self._recipe.learns.dropout,
             outputs=outputs,
             recompute=self._recipe.recompute and torch.is_grad_enabled(),
+            block=self._block,
         )
         guides: list[Tensor] | None = [] if wants_outputs else None
         guide: Tensor | None = None
         if self.teacher is not None:
             with torch.no_grad():
                 guide = hidden_of_text(
-                    self.teacher, given.inputs, teachers.states, heard=teachers.own, outputs=guides
+                    self.teacher,
+                    given.inputs,
+                    teachers.states,
+                    heard=teachers.own,
+                    outputs=guides,
+                    block=self._block,
                 )
         if outputs is None or guides is None:
             return Forced(hidden, guide, None)

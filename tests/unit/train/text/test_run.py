@@ -1,6 +1,7 @@
 """A text decoder from a recipe to a model's folder, with Whispers of random weights."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -414,3 +415,41 @@ def test_heads_that_time_words_are_measured_where_labels_have_times(
     monkeypatch.setattr(alignment, "measure_heads", lambda *_, **__: found)
     assert ((0, 0),) == heads("measured")
     assert ((0, 1),) == heads("kept", "alignment_windows=0")
+
+
+def test_what_runs_is_what_was_compiled(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Student and teacher, one block and two; a real compiler's numbers are in tests/parity."""
+    from tercet.train import compiling
+
+    ran: list[Any] = []
+
+    def counting(function: Any, dynamic: bool) -> Any:
+        def call(layer: Any, *args: Any) -> Any:
+            ran.append(layer)
+            return function(layer, *args)
+
+        return call
+
+    monkeypatch.setattr(compiling.torch, "compile", counting)
+    monkeypatch.setenv("CXX", sys.executable)  # any program that is there
+    short = ("loop.epochs=1", "loop.epoch_steps=2", "valid_words=0", "before=false")
+    run(toy, tmp_path / "plain", overrides=short)
+    assert [] == ran
+    run(toy, tmp_path / "compiled", overrides=(*short, "loop.compile=true"))
+    validated = 2  # batches of the three held-out windows
+    assert 3 * (2 + validated) == len(ran)
+    assert 3 == len({id(each) for each in ran})
+
+
+def test_without_a_compiler_nothing_is_begun(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        OptionError, match=r"loop.compile: needs a C\+\+ compiler.*no-such-compiler; install it"
+    ) as caught:
+        run(toy, tmp_path / "run", overrides=("loop.compile=true",))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
