@@ -212,11 +212,19 @@ def _worst_lines(report: "TextReport", n: int) -> list[str]:
 
 
 def _write(folder: Path, told: Mapping[str, Any], report: "TextReport") -> None:
-    """`report.json` and `report.md` in a folder of `--out`."""
+    """`report.json` and `report.md` in a folder of `--out`.
+
+    Raises:
+        OutputError: the disk is full; what was heard is kept.
+    """
     from tercet.dataset.whole_file import whole_file
+    from tercet.evaluate.text.journal import unwritable
 
     whole = json.dumps({"schema": SCHEMA, **told, **report.to_json()}, indent=1, ensure_ascii=False)
     table = "\n".join(["```text", *report.lines(), "```"])
     for name, text in (("report.json", whole), ("report.md", f"# {told['model']}\n\n{table}")):
-        with whole_file(folder / name) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        try:
+            with whole_file(folder / name) as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise unwritable(folder, error) from None

@@ -4,7 +4,6 @@ The table of what was kept goes to standard output, everything else to standard 
 """
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -18,6 +17,7 @@ from tercet.cli import eval_options as given
 from tercet.cli import exit_codes
 from tercet.cli import label_options as own
 from tercet.cli.chosen import Program, carried_out, underscored
+from tercet.cli.ending import ending_in_order
 from tercet.cli.eval_progress import EvalScreen
 from tercet.cli.licences import licence_notes
 from tercet.cli.wording import as_said_here
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _PROGRAM = "tercet label"
 _USAGE_ERRORS = (OptionError, ModelNotFoundError)
-_TERMINATED = 143  # 128 + SIGTERM, as shells have it
 # One paragraph per string: typer keeps line ends inside a paragraph as they are.
 _HELP = "\n\n".join(
     (
@@ -173,7 +172,7 @@ def _label(
         on_progress(progress.done, progress.total)
 
     with (
-        _ending_in_order(),
+        ending_in_order(),
         screen.stage("recordings and packs") as on_progress,
         licence_notes(quiet=quiet),
         ExitStack() as stack,
@@ -242,23 +241,3 @@ def _silent_output() -> Iterator[None]:
     """Ray tells of lost workers on standard output, where the table goes; we tell of them ourselves."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         yield
-
-
-@contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """SIGTERM unwinds, so that the shard under way is completed."""
-    signals: list[int] = []
-
-    def terminate(number: int, _: object) -> None:
-        signals.append(number)
-        raise SystemExit(_TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except SystemExit:
-        if not signals:
-            raise
-        raise SystemExit(_TERMINATED) from None  # Ray makes another code of it
-    finally:
-        signal.signal(signal.SIGTERM, before)

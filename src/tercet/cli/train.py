@@ -17,13 +17,14 @@ import typer
 
 from tercet.cli import exit_codes
 from tercet.cli.chosen import Program, carried_out
-from tercet.errors import EngineError, OptionError
+from tercet.cli.ending import TERMINATED, ending_in_order
+from tercet.errors import EngineError, ModelNotFoundError, OptionError
 
 if TYPE_CHECKING:
     from tercet.train.loop import RunResult
 
 _PROGRAM = "tercet train"
-_TERMINATED = 143  # 128 + SIGTERM, as shells have it
+_LAST = "checkpoints/last.ckpt"  # in a run's folder: what --resume starts from
 _NEEDED = ("torch", "lightning", "torchmetrics", "vector_quantize_pytorch")
 # What can be trained -> its module, which has `run(recipe, folder, *, resume, overrides, watcher)`.
 _KINDS = {
@@ -87,7 +88,7 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt: Ctrl-C, with the line to show.
     """
-    return carried_out(Program(name=_PROGRAM, app=_app), argv)
+    return carried_out(Program(name=_PROGRAM, app=_app, usage_errors=(ModelNotFoundError,)), argv)
 
 
 def _app() -> typer.Typer:
@@ -134,10 +135,14 @@ def _train(
     from tercet.cli.train_progress import TrainScreen
 
     trainer = importlib.import_module(_KINDS[kind][0])
-    with TrainScreen(quiet=quiet) as screen:
-        result: RunResult = trainer.run(
-            recipe, folder, resume=resume, overrides=tuple(overrides), watcher=screen
-        )
+    try:
+        with ending_in_order(), TrainScreen(quiet=quiet) as screen:
+            result: RunResult = trainer.run(
+                recipe, folder, resume=resume, overrides=tuple(overrides), watcher=screen
+            )
+    except KeyboardInterrupt:  # while it hears, or a second one
+        again = _again(kind, recipe, folder, overrides, resume=(folder / _LAST).exists())
+        raise KeyboardInterrupt(f"stopped; what was finished is kept; to go on: {again}") from None
     from tercet.train.devices import is_first_process
 
     if not is_first_process():  # one of several devices; the first speaks
@@ -146,11 +151,16 @@ def _train(
         figures = "".join(f"  {name} {value:.4g}" for name, value in result.metrics.items())
         print(f"{folder}: {result.step} steps, {result.weights} weights{figures}")
         return exit_codes.OK
-    words = ["tercet", "train", kind, str(recipe), "--out", str(folder), "--resume"]
-    changes = [word for each in overrides for word in ("--set", each) if "max_minutes=" not in each]
-    command = shlex.join([*words, *changes])
+    command = _again(kind, recipe, folder, overrides, resume=True)
     line = f"saved at step {result.step} of {result.total_steps}; to go on: {command}"
     if result.stopped == "interrupted":
         raise KeyboardInterrupt(line)
     print(f"{_PROGRAM}: {line}", file=sys.stderr)
-    return _TERMINATED if result.stopped == "terminated" else exit_codes.OK
+    return TERMINATED if result.stopped == "terminated" else exit_codes.OK
+
+
+def _again(kind: str, recipe: Path, folder: Path, overrides: Sequence[str], *, resume: bool) -> str:
+    """The command that goes on."""
+    words = ["tercet", "train", kind, str(recipe), "--out", str(folder)]
+    changes = [word for each in overrides for word in ("--set", each) if "max_minutes=" not in each]
+    return shlex.join([*words, *(["--resume"] if resume else []), *changes])

@@ -75,7 +75,7 @@ class EncodedReader:
             lines = index_of(path).read_bytes().splitlines()
             self._lines += lines
             self._places += [(shard, number) for number in range(len(lines))]
-        self.keys = tuple(str(_parsed(line, self.folder)["key"]) for line in self._lines)
+        self.keys = tuple(str(parsed_line(line, self.folder)["key"]) for line in self._lines)
         self._numbers = {key: number for number, key in enumerate(self.keys)}
         self._open: dict[int, _Shard] = {}
 
@@ -93,7 +93,7 @@ class EncodedReader:
         opened = self._open.get(shard)
         if opened is None:
             opened = self._open[shard] = _Shard(self._paths[shard])
-        line = _parsed(self._lines[number], self.folder)
+        line = parsed_line(self._lines[number], self.folder)
         arrays = {kind: opened.array(f"{inner:06d}.{kind}") for kind in KINDS}
         return EncodedItem(line["key"], line["facts"], arrays["taps"], arrays["states"])
 
@@ -113,9 +113,19 @@ class EncodedReader:
             raise DataError(f"{self.folder}: has no window {key!r}; encode it first")
         return self._numbers[key]
 
+    def check(self) -> None:
+        """Open every shard once, so that damage is told before hours of work and not in them.
+
+        Raises:
+            DataError: one is damaged.
+        """
+        for shard, path in enumerate(self._paths):
+            if shard not in self._open:
+                self._open[shard] = _Shard(path)
+
     def facts(self, number: int) -> dict[str, Any]:
         """A window's facts alone, without its arrays."""
-        facts: dict[str, Any] = _parsed(self._lines[number], self.folder)["facts"]
+        facts: dict[str, Any] = parsed_line(self._lines[number], self.folder)["facts"]
         return facts
 
     def __getstate__(self) -> dict[str, Any]:
@@ -143,7 +153,9 @@ class _Shard:
             self._bytes = np.memmap(path, np.uint8, mode="r")
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
             reason = " ".join(str(error).split())
-            raise DataError(f"{path}: damaged ({reason}); remove it, and encode again") from None
+            raise DataError(
+                f"{path}: damaged ({reason}); remove it: its windows are then encoded again"
+            ) from None
 
     def array(self, name: str) -> np.ndarray | None:
         """A view of one array, or None where there is none."""
@@ -212,11 +224,16 @@ def index_of(shard: Path) -> Path:
     return shard.with_suffix(".jsonl")
 
 
-def _parsed(line: bytes, folder: Path) -> dict[str, Any]:
+def parsed_line(line: bytes, folder: Path) -> dict[str, Any]:
+    """A line of an index: key and facts.
+
+    Raises:
+        DataError: it is damaged.
+    """
     try:
         parsed: dict[str, Any] = json.loads(line)
-        return parsed
-    except ValueError as error:
+        return {"key": parsed["key"], "facts": parsed["facts"]}
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{folder}: a line of its index is damaged ({error}); encode again"
+            f"{folder}: a line of its index is damaged ({error}); remove the folder, and encode again"
         ) from None

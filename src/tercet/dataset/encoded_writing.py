@@ -20,6 +20,7 @@ from tercet.dataset.encoded import (
     About,
     check_about,
     index_of,
+    parsed_line,
     read_about,
     shard_paths,
 )
@@ -173,11 +174,14 @@ class EncodedWriter:
             for shard in shard_paths(self._folder)
             for line in index_of(shard).read_bytes().splitlines()
         )
-        return {json.loads(line)["key"] for line in lines}
+        return {str(parsed_line(line, self._folder)["key"]) for line in lines}
 
     def _fault(self, error: OSError) -> OutputError:
-        reason = error.strerror or str(error)
-        return OutputError(f"{self._folder}: {reason}; what was finished before is kept")
+        reason = (error.strerror or str(error)).lower()
+        return OutputError(
+            f"{self._folder}: cannot be written ({reason}); what was finished before is kept: make room, and "
+            "give the same command again"
+        )
 
 
 class _OpenShard:

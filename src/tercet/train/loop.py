@@ -93,6 +93,8 @@ def fit(
         signals = stack.enter_context(StopSignals(loop.max_minutes))
         run_folder = RunFolder(Path(folder))
         if is_first_process():
+            if resume:  # a folder that is refused is not made
+                run_folder.check(recipe.settings(), resume=True)
             run_folder.hold()
             stack.callback(run_folder.release)
             run_folder.begin(recipe.settings(), recipe.text, resume=resume)

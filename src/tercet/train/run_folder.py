@@ -166,11 +166,13 @@ class RunFolder:
             raise self.fault(path, error) from None
 
     def fault(self, path: Path, error: OSError) -> OutputError:
-        """One line for a file that could not be written, and what to do: that depends on what there is."""
-        way = "make room, and start again"
-        if self.last.exists():
-            way = "the last checkpoint is kept; make room, and go on with --resume"
-        return OutputError(f"{path}: not written: {reason_of(error)}; {way}")
+        """The one line for a file of the run that cannot be written: with what there is, if anything."""
+        kept = (
+            "the last checkpoint is kept; make room, and go on with --resume"
+            if self.last.exists()
+            else "nothing was trained yet; make room, and give the same command again"
+        )
+        return OutputError(f"{path}: not written: {reason_of(error)}; {kept}")
 
 
 class _Remembering(io.RawIOBase):

@@ -196,6 +196,18 @@ def test_out_keeps_what_was_heard_and_the_report(evaluate: Run, models: Models) 
     assert "kept: was heard with language None, not 'fr'" in refused.err
 
 
+def test_a_report_that_cannot_be_written_is_one_line_and_what_was_heard_is_kept(
+    evaluate: Run, models: Models
+) -> None:
+    Path("kept/report.md").mkdir(parents=True)
+    ran = evaluate("--quiet", "--out", "kept")
+    assert (1, 1) == (ran.code, len(ran.err.splitlines()))
+    assert "tercet eval: kept: cannot be written (" in ran.err
+    calls = len(models.by_name["base"].calls)
+    Path("kept/report.md").rmdir()
+    assert (0, calls) == (evaluate("--out", "kept").code, len(models.by_name["base"].calls))
+
+
 def test_a_model_that_was_trained_on_is_not_the_one_that_was_heard(
     evaluate: Run, models: Models
 ) -> None:

@@ -1,7 +1,9 @@
 """`tercet train` in this process, with a trainer that trains nothing."""
 
 import re
+import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,7 +14,7 @@ import pytest
 from tercet.cli import train_progress
 from tercet.cli.train import run
 from tercet.cli.train_progress import TrainScreen, status_text
-from tercet.errors import DataError, HeadError, OptionError, OutputError
+from tercet.errors import DataError, HeadError, ModelNotFoundError, OptionError, OutputError
 from tercet.train.watch import TrainProgress
 
 
@@ -21,11 +23,13 @@ class Trainer:
     """Stands for `tercet.train.tags.running`: remembers how it was called, ends as it is told."""
 
     stopped: str | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
+    act: Callable[[], object] = lambda: None
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, recipe: Path, folder: Path, **options: Any) -> Any:
         self.calls.append({"recipe": recipe, "folder": folder, **options})
+        self.act()
         if self.error is not None:
             raise self.error
         return SimpleNamespace(
@@ -111,12 +115,38 @@ def test_ctrl_c_says_how_to_go_on_through_the_program(
         run(["tags", "small.toml", "--resume"])
 
 
+@pytest.mark.parametrize(("has_checkpoint", "more"), [(False, ""), (True, " --resume")])
+def test_ctrl_c_while_it_hears_says_what_goes_on(
+    trainer: Trainer, tmp_path: Path, has_checkpoint: bool, more: str
+) -> None:
+    trainer.error = KeyboardInterrupt()
+    if has_checkpoint:  # a second Ctrl-C, which does not wait for the step
+        (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+        (tmp_path / "run" / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(["tags", "small.toml", "--out", str(tmp_path / "run"), "--set", "a=1"])
+    assert (
+        "stopped; what was finished is kept; to go on: tercet train tags small.toml --out "
+        f"{tmp_path / 'run'}{more} --set a=1" == str(caught.value)
+    )
+
+
+def test_sigterm_while_it_hears_unwinds(trainer: Trainer) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    trainer.act = lambda: signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        run(["tags", "small.toml"])
+    assert 143 == caught.value.code
+    assert before == signal.getsignal(signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (HeadError("x: no head"), 1),
         (OutputError("x: disk full"), 1),
         (OptionError("small.toml: unknown key"), 2),
+        (ModelNotFoundError("no model is called 'bsae'"), 2),
     ],
 )
 def test_errors_are_one_line(trainer: Trainer, ask, error: Exception, code: int) -> None:

@@ -223,13 +223,21 @@ def test_a_damaged_shard_is_one_line(tmp_path: Path, damage: str) -> None:
     with pytest.raises(DataError, match=r"encoded-00000\.safetensors: damaged") as caught:
         EncodedReader(tmp_path)[1]
     assert "\n" not in str(caught.value)
-
-
-def test_a_damaged_index_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="remove it: its windows are then encoded again"):
+        EncodedReader(tmp_path).check()  # before anything is asked for
+    path.unlink()
     fill(tmp_path, range(2))
-    (tmp_path / "encoded-00000.jsonl").write_text('{"key": "clip 0"')
+    EncodedReader(tmp_path).check()
+
+
+@pytest.mark.parametrize("line", ['{"key": "clip 0"', '{"kee": "clip 0"}', "7"])
+def test_a_damaged_index_is_one_line(tmp_path: Path, line: str) -> None:
+    fill(tmp_path, range(2))
+    (tmp_path / "encoded-00000.jsonl").write_text(line)
     with pytest.raises(DataError, match="a line of its index is damaged"):
         EncodedReader(tmp_path)
+    with pytest.raises(DataError, match="a line of its index is damaged"):
+        EncodedWriter(tmp_path, about=ABOUT)
 
 
 def test_a_full_disk_loses_the_shard_under_way_and_nothing_else(
@@ -244,7 +252,7 @@ def test_a_full_disk_loses_the_shard_under_way_and_nothing_else(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OutputError, match="No space left on device; what was finished") as e:
+        with pytest.raises(OutputError, match="no space left on device\\); what was fin") as e:
             writer.finish()
     assert "\n" not in str(e.value)
     assert 4 == len(EncodedReader(tmp_path))

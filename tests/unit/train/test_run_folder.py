@@ -1,5 +1,6 @@
 """A run's folder: who may use it, what a resume compares, and what is left when the disk is full."""
 
+import errno
 import os
 import resource
 import signal
@@ -179,6 +180,33 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_can_go_on(
 
 def weights_of(task: Any) -> list[Any]:
     return list(task.saved_state().values())
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "environment.json", "last.ckpt"])
+def test_a_full_disk_at_the_start_speaks_of_nothing_to_resume(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    replace = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if target.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(OutputError) as caught:
+            toy.toy_fit(tmp_path / "run", epochs=1)
+    line = one_line(caught.value)
+    assert f"{name}: not written: no space left on device; nothing was trained yet;" in line
+    assert line.endswith("make room, and give the same command again")
+    assert toy.toy_fit(tmp_path / "run", epochs=1)[0].is_finished
+
+
+def test_a_refused_resume_makes_no_folder(toy: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="holds no run to resume"):
+        toy.toy_fit(tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_for_the_figures_is_one_line_too(toy: ModuleType, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class Journal:
             self._check(folder, settings)
             self._heard = {each.key: each for each in _read(folder / HEARD)}
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
 
     def __contains__(self, key: str) -> bool:
         return key in self._heard
@@ -80,7 +80,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _unwritable(self._folder, error) from error
+            raise unwritable(self._folder, error) from error
 
     def _check(self, folder: Path, settings: Mapping[str, Any]) -> None:
         path = folder / SETTINGS
@@ -150,7 +150,8 @@ def _settings_in(path: Path) -> dict[str, Any]:
     return told
 
 
-def _unwritable(folder: Path, error: OSError) -> OutputError:
+def unwritable(folder: Path, error: OSError) -> OutputError:
+    """The one line for a folder of `--out` that cannot be written."""
     reason = error.strerror or str(error)
     return OutputError(
         f"{folder}: cannot be written ({reason}); what was heard before is kept, the same command goes on"

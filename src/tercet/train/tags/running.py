@@ -19,6 +19,7 @@ from tercet.hub import find_model
 from tercet.model.tag_scorer import TorchTagScorer
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import Recipe, load_recipe
+from tercet.train.run_folder import RunFolder
 from tercet.train.sets import root_of
 from tercet.train.tags.clips import clips_of
 from tercet.train.tags.data import TapWindows, collate
@@ -67,6 +68,7 @@ def run(
     """
     folder = Path(folder)
     loaded = load_recipe(recipe, TagsRecipe, overrides)
+    RunFolder(folder).check(loaded.settings(), resume=resume)  # before anything is heard
     values = loaded.values
     labels = _labels(loaded)
     checkpoint = open_checkpoint(find_model(values.model))

@@ -13,7 +13,7 @@ from tercet.dataset.encoded_writing import EncodedWriter
 from tercet.engine.choice import choose
 from tercet.engine.protocol import Encoder
 from tercet.loading import open_parts
-from tercet.train.text.material import Lesson
+from tercet.train.text.material import Lesson, check_recordings
 from tercet.train.text.sound import SpanReader
 
 _SAMPLES_PER_STATE = 320
@@ -56,12 +56,14 @@ def encode_lessons(
     """Hear and keep windows; those that are in the folder already are left out.
 
     Raises:
-        AudioError: a recording cannot be heard.
+        DataError: recordings are missing; nothing is heard then.
+        AudioError: a recording cannot be heard; what was heard before it is kept.
         FingerprintError: the folder holds another encoder's states.
         OutputError: the disk is full; what was finished is kept, and the next call goes on.
     """
     reader = SpanReader()
     with EncodedWriter(folder, about=about, kinds=("states",)) as writer:
+        check_recordings([each for each in lessons if each.label.id not in writer])
         for done, lesson in enumerate(lessons, start=1):
             label = lesson.label
             if label.id not in writer:

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tercet.audio.archives import is_recording
 from tercet.dataset.label_table import Label, read_labels, settings_in
 from tercet.dataset.verdicts import read_verdicts
 from tercet.errors import DataError
@@ -49,6 +50,22 @@ def splits(
         DataError: a folder has no labels, or none is left to train on.
     """
     return tuple(_split(each, data, root / each.labels, tokenizer, tell) for each in data.sets)
+
+
+def check_recordings(lessons: Sequence[Lesson]) -> None:
+    """Whether the recordings of some lessons are still where they were labelled.
+
+    Raises:
+        DataError: some are not; `faults` names all of them.
+    """
+    paths = dict.fromkeys(span.path for each in lessons for span in each.label.spans)
+    gone = [path for path in paths if not is_recording(Path(path))]
+    if gone:
+        raise DataError.of_faults(
+            f"{len(gone)} of {len(paths)} recordings are not where they were labelled",
+            [f"no such file: {path}" for path in gone],
+            "put them back, or label them anew where they are",
+        )
 
 
 def _split(

@@ -196,3 +196,8 @@ class TextRecipe:
     def hears(self) -> bool:
         """Whether the student's encoder runs in training: its states are not the teacher's."""
         return self.changes_encoder or self.data.length == "sound" or not self.data.cached
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether states are kept: all that the student hears, or what its teacher does."""
+        return self.data.cached and (not self.hears or self.loss.divergence > 0)

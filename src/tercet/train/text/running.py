@@ -5,44 +5,36 @@ The run's folder gets `encoded/` (states), the loop's own files, `model/` (Huggi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tercet.catalog import CATALOG
 from tercet.checkpoint import Checkpoint, open_checkpoint
-from tercet.checkpoint.adapter_writing import AdapterFacts, save_adapter
-from tercet.checkpoint.arrays import MemoryCheckpoint
-from tercet.checkpoint.save import save_hugging_face, write_alignment_heads
 from tercet.convert.fingerprint import are_alike
 from tercet.dataset.encoded import EncodedReader
-from tercet.dataset.label_table import Label
 from tercet.errors import DataError, EngineError, FingerprintError, OptionError
-from tercet.hub import find_model, find_tokenizer
+from tercet.hub import find_model
 from tercet.loading import tokenizer_of
 from tercet.text.tokenizer import Tokenizer
 from tercet.train.compiling import check_compiling
 from tercet.train.devices import is_first_process
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import load_recipe
-from tercet.train.sampling import Draw, order_of_sets
+from tercet.train.run_folder import RunFolder
+from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.task import Items, TrainData
-from tercet.train.text.alignment import best_heads, measure_folder
 from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
 from tercet.train.text.encoding import Hearing, about_states, encode_lessons
 from tercet.train.text.held_out import HeldOut
-from tercet.train.text.material import Lesson, Split, splits
+from tercet.train.text.material import Lesson, Split, check_recordings, splits
+from tercet.train.text.publishing import ADAPTER, MODEL, publish_run
 from tercet.train.text.recipe import TextRecipe
 from tercet.train.text.report import closing_notes, mix_notes, write_report
 from tercet.train.text.task import Networks, TextTask
 from tercet.train.watch import Unwatched, Watcher, hearing_notes
 
-MODEL = "model"
-ADAPTER = "adapter"  # in its place, where one was trained
 ENCODED = "encoded"
 
 
@@ -65,13 +57,14 @@ def run(
 
     Raises:
         OptionError: the recipe is faulty, or another one than the folder's.
-        DataError: labels are damaged, or a split is empty.
+        DataError: labels or kept states are damaged, recordings are missing, or a split is empty.
         FingerprintError: student and teacher were not made for each other.
         TrainingError: the loss is not finite any more.
         OutputError: the disk is full.
     """
     folder = Path(folder)
     loaded = load_recipe(recipe, TextRecipe, overrides)
+    RunFolder(folder).check(loaded.settings(), resume=resume)  # before anything is heard
     values = loaded.values
     # Known before hours of hearing, and not only where `fit` asks.
     check_compiling(values.loop.compile, has_parts=TextTask.has_compiled_parts)
@@ -89,11 +82,7 @@ def run(
     task = TextTask(_networks(values, pair), values, tokenizer, pair.student.geometry, held_out)
     result = fit(task, data, loaded, folder, resume=resume, watcher=watcher)
     if result.is_finished and is_first_process():
-        if values.adapter.rank:
-            publish_adapter(task, values, folder / ADAPTER)
-        else:
-            publish(task, pair.student, folder / MODEL, values)
-            _align(folder / MODEL, held_out.lessons, data.valid, values, notes)
+        publish_run(task, pair.student, folder, values, held_out.lessons, data.valid, notes)
         write_report(folder, values.name, _facts(values, pair), result, held_out, divided)
         for line in closing_notes(held_out, result):
             notes.on_note(line)
@@ -182,7 +171,7 @@ def _data(
     n_mels = pair.student.geometry.n_mels
     live = HeardLessons(train, random, n_mels=n_mels, is_changed=True)
     live_valid = HeardLessons(held_out, fixed, n_mels=n_mels, is_changed=False)
-    if keeps_states(values):
+    if values.keeps_states:
         encoded = Path(values.data.encoded) if values.data.encoded else folder / ENCODED
         readers = _encoded(values, pair, divided, encoded, watcher)
         names = [split.name for split in divided for _ in split.train]
@@ -190,6 +179,7 @@ def _data(
         names = [split.name for split in divided for _ in split.held_out]
         valid = CachedLessons(held_out, readers, names, fixed, live_valid if values.hears else None)
     else:
+        check_recordings([*train, *held_out])
         items, valid = live, live_valid
     return TrainData(
         train=items,
@@ -217,12 +207,10 @@ def _encoded(
         lessons: list[Lesson] = [*split.train, *split.held_out]
         tell = hearing_notes(watcher, split.name, len(lessons))
         encode_lessons(folder / split.name, hearing, about, lessons, tell)
-    return {split.name: EncodedReader(folder / split.name, about=about) for split in divided}
-
-
-def keeps_states(values: TextRecipe) -> bool:
-    """Whether states are kept: all that the student hears, or what its teacher does."""
-    return values.data.cached and (not values.hears or values.loss.divergence > 0)
+    readers = {split.name: EncodedReader(folder / split.name, about=about) for split in divided}
+    for reader in readers.values():
+        reader.check()
+    return readers
 
 
 def _networks(values: TextRecipe, pair: _Pair) -> Networks:
@@ -234,7 +222,7 @@ def _networks(values: TextRecipe, pair: _Pair) -> Networks:
     if pair.teacher is not None:
         its_encoder, its_decoder = load_torch(pair.teacher, dtype="float32", taps=False)
         teacher = its_decoder.module
-        teacher_encoder = None if keeps_states(values) or is_same else its_encoder.module
+        teacher_encoder = None if values.keeps_states or is_same else its_encoder.module
     return Networks(
         student=decoder.module,
         teacher=teacher,
@@ -244,48 +232,6 @@ def _networks(values: TextRecipe, pair: _Pair) -> Networks:
     )
 
 
-def publish_adapter(task: TextTask, values: TextRecipe, folder: Path) -> None:
-    """Write the adapter as it is now, in PEFT's layout.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    known = CATALOG.get(values.student)
-    recipe = values.adapter
-    facts = AdapterFacts(
-        base=values.student if known is None else known.repository,
-        rank=recipe.rank,
-        alpha=recipe.scaled_by,
-        dropout=recipe.dropout,
-        true_length=values.data.length == "sound",
-    )
-    arrays = {
-        name: (a.float().cpu().numpy(), b.float().cpu().numpy())
-        for name, (a, b) in task.adapters().items()
-    }
-    save_adapter(folder, arrays, facts, dtype=values.stored)
-
-
-def publish(task: TextTask, student: Checkpoint, folder: Path, values: TextRecipe) -> None:
-    """Write the student as it is now, in Hugging Face's layout; what did not learn is copied.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    trained = {f"model.decoder.{name}": value for name, value in task.student.state_dict().items()}
-    if task.encoder is not None and "encoder" not in task.frozen_parts:
-        state = task.encoder.state_dict()
-        trained |= {f"model.encoder.{name}": value for name, value in state.items()}
-    arrays: dict[str, np.ndarray] = {}
-    for name in student.names():
-        value = trained.get(name)
-        arrays[name] = student.read(name) if value is None else value.float().cpu().numpy()
-    generation = replace(student.generation, true_length=values.data.length == "sound")
-    whole = MemoryCheckpoint(student.geometry, arrays, generation=generation)
-    tokenizer_file = student.tokenizer_file or find_tokenizer(student.geometry.vocab_size)
-    save_hugging_face(whole, folder, dtype=values.stored, tokenizer_file=tokenizer_file)
-
-
 def _facts(values: TextRecipe, pair: _Pair) -> dict[str, Any]:
     """What a report says besides figures."""
     return {
@@ -293,37 +239,3 @@ def _facts(values: TextRecipe, pair: _Pair) -> dict[str, Any]:
         "teacher": values.teacher if pair.teacher is not None else None,
         "decoder_layers": pair.student.geometry.decoder_layers,
     }
-
-
-def _align(
-    folder: Path,
-    held_out: Sequence[Lesson],
-    items: Items | None,
-    values: TextRecipe,
-    watcher: Watcher,
-) -> None:
-    """Measure which heads time words, where labels have times; else the student's own stay."""
-    if not values.alignment_windows:
-        return
-    labels = [each.label for each in held_out]
-    numbers = {label.id: number for number, label in enumerate(labels)}
-
-    def kept(label: Label) -> np.ndarray:
-        assert items is not None
-        return np.asarray(items[Draw(numbers[label.id], 0)].states)
-
-    are_kept = keeps_states(values) and not values.hears
-    try:
-        shares = measure_folder(
-            folder,
-            labels,
-            most=values.alignment_windows,
-            task=held_out[0].task,
-            states_of=kept if are_kept else None,
-        )
-    except DataError as error:
-        watcher.on_note(f"alignment heads are not measured: {error}")
-        return
-    heads = best_heads(shares)
-    write_alignment_heads(folder, heads)
-    watcher.on_note(f"alignment heads: {len(heads)}, measured on held-out windows")

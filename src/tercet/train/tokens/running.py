@@ -72,6 +72,7 @@ def run(
     """
     folder = Path(folder)
     loaded = load_recipe(recipe, TokensRecipe, overrides)
+    RunFolder(folder).check(loaded.settings(), resume=resume)  # before anything is heard
     values = loaded.values
     checkpoint = open_checkpoint(find_model(values.model))
     watcher = watcher or Unwatched()

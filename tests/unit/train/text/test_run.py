@@ -339,6 +339,116 @@ def test_a_loss_that_is_not_finite_names_the_windows_and_keeps_the_checkpoint(
     assert (tmp_path / "run" / "bad_batch.json").exists()
 
 
+def move(folder: Path, names: tuple[str, ...]) -> None:
+    """Recordings disappear from where the labels say they are."""
+    from tercet.dataset.label_table import read_labels
+    from tercet.dataset.label_writing import LabelWriter
+
+    found = list(read_labels(folder / "speech"))
+    (folder / "speech" / "labels-00000.parquet").unlink()
+    with LabelWriter(folder / "speech", {"task": "transcribe"}) as writer:
+        for each in found:
+            gone = each.id in names
+            path = each.spans[0].path.replace(".wav", "-gone.wav") if gone else each.spans[0].path
+            writer.add([replace(each, spans=(replace(each.spans[0], path=path),))])
+
+
+@pytest.mark.parametrize("extra", [(), LIVE])
+def test_missing_recordings_are_all_named_before_anything_is_heard(
+    toy: Path, labels: Path, recordings: Path, tmp_path: Path, extra: tuple[str, ...]
+) -> None:
+    move(labels, ("w1", "w5"))
+    with pytest.raises(DataError, match="2 of 12 recordings are not where they were") as caught:
+        run(toy, tmp_path / "run", overrides=extra)
+    gone = [str(recordings / f"{n}-gone.wav") for n in (1, 5)]
+    assert [f"no such file: {path}" for path in gone] == list(caught.value.faults)
+    assert not list(tmp_path.glob("run/encoded/*/*.safetensors"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_recordings_that_were_heard_may_go(toy: Path, labels: Path, tmp_path: Path) -> None:
+    encoded = f"data.encoded={str(tmp_path / 'states')!r}"
+    run(toy, tmp_path / "one", overrides=(encoded, "loop.epochs=1"))
+    move(labels, tuple(f"w{n}" for n in range(12)))
+    assert run(toy, tmp_path / "two", overrides=(encoded, "loop.epochs=1")).is_finished
+
+
+def test_what_was_heard_before_a_fault_is_kept(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tercet.errors import AudioNotFoundError
+    from tercet.train.text.encoding import SpanReader
+
+    whole = SpanReader.window
+
+    def vanish(self: SpanReader, label: Any) -> np.ndarray:
+        if label.id == "w4":  # after it was looked for
+            raise AudioNotFoundError("4.wav: there is no such file; check the path.")
+        return whole(self, label)
+
+    monkeypatch.setattr(SpanReader, "window", vanish)
+    with pytest.raises(AudioNotFoundError):
+        run(toy, tmp_path / "run")
+    assert ("w0", "w1", "w2", "w3") == EncodedReader(tmp_path / "run" / "encoded" / "speech").keys
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_damaged_state_is_told_before_the_first_step(toy: Path, tmp_path: Path) -> None:
+    encoded = f"data.encoded={str(tmp_path / 'states')!r}"
+    run(toy, tmp_path / "one", overrides=(encoded, "loop.epochs=1"))
+    shard = tmp_path / "states" / "speech" / "encoded-00000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-500])
+    with pytest.raises(DataError, match=r"it is cut short.*remove it: its windows are then"):
+        run(toy, tmp_path / "two", overrides=(encoded, "loop.epochs=1"))
+    assert not (tmp_path / "two").exists()
+    shard.unlink()  # as the line says
+    assert run(toy, tmp_path / "two", overrides=(encoded, "loop.epochs=1")).is_finished
+
+
+@pytest.mark.parametrize(
+    ("resume", "changes", "line"),
+    [
+        (True, (), "holds no run to resume"),
+        (True, ("loop.lr=1e-4",), r"loop.lr \(was 0.003, now 0.0001\)"),
+        (False, (), "holds a run; go on with --resume"),
+    ],
+)
+def test_a_run_that_cannot_begin_hears_nothing(
+    toy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    resume: bool,
+    changes: tuple[str, ...],
+    line: str,
+) -> None:
+    from tercet.train.text.encoding import Hearing
+
+    if changes or not resume:
+        run(toy, tmp_path / "run", overrides=("loop.epochs=1",))
+        (tmp_path / "run" / "encoded").rename(tmp_path / "away")
+    monkeypatch.setattr(Hearing, "states", lambda *_: pytest.fail("heard"))
+    with pytest.raises(OptionError, match=line):
+        run(toy, tmp_path / "run", resume=resume, overrides=("loop.epochs=1", *changes))
+    assert not (tmp_path / "run" / "encoded").exists()
+
+
+def test_a_model_that_cannot_be_written_leaves_a_run_that_can_go_on(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tercet.errors import OutputError
+    from tercet.train.text import running
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OutputError("model: cannot be written (no space left on device)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "save_hugging_face", full)
+        with pytest.raises(OutputError, match="weights are kept: make room, and go on with --res"):
+            run(toy, tmp_path / "run", overrides=("loop.epochs=1",))
+    assert run(toy, tmp_path / "run", overrides=("loop.epochs=1",), resume=True).is_finished
+    assert 1 == open_checkpoint(tmp_path / "run" / "model").geometry.decoder_layers
+
+
 def test_peak_memory_of_the_losses_does_not_grow_with_the_texts() -> None:
     import torch
 
