@@ -129,9 +129,7 @@ def adapted(
     """
     if adapter is None:
         return checkpoint
-    path = checkpoint.path
-    beside = path if path.is_dir() else path.parent
-    found = find_adapter(adapter, beside=beside, offline=offline, on_progress=on_progress)
+    found = find_adapter(adapter, beside=checkpoint.path, offline=offline, on_progress=on_progress)
     return with_adapter(checkpoint, open_adapter(found))
 
 

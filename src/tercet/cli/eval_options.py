@@ -28,6 +28,14 @@ ManifestPath = Annotated[
     typer.Argument(metavar="MANIFEST", show_default=False),
 ]
 Name = Annotated[str, typer.Option(metavar="MODEL", help="Name, folder, file or hub id.")]
+Adapter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A PEFT adapter (LoRA) merged into it: a folder, its weights' file, or a hub id.",
+        show_default=False,
+    ),
+]
 ComputeType = Annotated[
     str, typer.Option("--compute_type", metavar="TYPE", help="auto, int8 or float32.")
 ]
@@ -78,6 +86,7 @@ class Choice:
     """What every command below `tercet eval` is told."""
 
     model: str
+    adapter: str | None
     device: str
     compute_type: str
     engine: str
@@ -119,6 +128,8 @@ class Choice:
                 "engine": self.engine,
                 "threads": self.threads,
             }
+            if self.adapter is not None:
+                arguments["adapter"] = self.adapter
             yield arguments | ({} if on_fetched is None else {"on_progress": on_fetched})
 
     def open(self, *, tags: str | None = None, tokens: str | None = None) -> "Model":
@@ -135,7 +146,8 @@ class Choice:
     def show(self, report: Any, told: Mapping[str, Any] | None = None) -> None:
         """Print a report that has `lines()` and `to_json()`; `told` joins its JSON."""
         if self.form == "json":
-            print(json.dumps({"schema": SCHEMA, **(told or {}), **report.to_json()}))
+            named = {} if self.adapter is None else {"adapter": self.adapter}
+            print(json.dumps({"schema": SCHEMA, **(told or {}), **named, **report.to_json()}))
             return
         print("\n".join(report.lines()))
 

@@ -84,6 +84,7 @@ def command(
     manifest: given.ManifestPath,
     *,
     model: given.Name = "base",
+    adapter: given.Adapter = None,
     by: _By = "fold",
     held_out: _HeldOut = None,
     l2: _L2 = 0.01,

@@ -47,6 +47,7 @@ def command(
     manifest: given.ManifestPath,
     *,
     model: given.Name = "base",
+    adapter: given.Adapter = None,
     tags: _Tags = None,
     collar_s: _Collar = 1.0,
     clip_score: _ClipScore = "mean",

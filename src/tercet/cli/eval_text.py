@@ -95,6 +95,7 @@ def command(
     manifest: given.ManifestPath,
     *,
     model: given.Name = "base",
+    adapter: given.Adapter = None,
     compare: _Compare = None,
     out: _Out = None,
     language: _Language = None,

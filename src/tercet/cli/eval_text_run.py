@@ -94,12 +94,15 @@ class TextRun:
         from tercet.evaluate.text.hearing import hear_texts
         from tercet.evaluate.text.journal import Journal
         from tercet.evaluate.text.latency import measure_latency
+        from tercet.hub.adapters import adapter_content
 
         choice = replace(self._choice, model=name)
         facts = {"model": name, "compute_type": choice.compute_type, **asdict(self._settings)}
         model = choice.open()
         if folder is not None:  # a model that was trained on has its old name
-            facts |= {"by": self._asked.by, "weights": weights_of(name)}
+            facts |= {"by": self._asked.by, "weights": weights_of(name, choice.adapter)}
+            if choice.adapter is not None:
+                facts |= {"adapter": adapter_content(choice.adapter, name)}
         journal = Journal(folder, facts)
         with self._screen.stage(f"{name}: recordings") as on_progress:
             heard = hear_texts(
@@ -136,7 +139,9 @@ class TextRun:
     def _told(self, name: str) -> dict[str, Any]:
         from dataclasses import asdict
 
-        return {"manifest": str(self._path), "model": name, "settings": asdict(self._settings)}
+        adapter = self._choice.adapter
+        named = {"model": name} if adapter is None else {"model": name, "adapter": adapter}
+        return {"manifest": str(self._path), **named, "settings": asdict(self._settings)}
 
     def show(self, reports: "Mapping[str, TextReport]") -> None:
         """Print, draw and keep what came out."""
@@ -168,8 +173,8 @@ class TextRun:
             draw_noise(reports, self._asked.plot)
 
 
-def weights_of(name: str) -> str:
-    """What tells a model from another one of the same name.
+def weights_of(name: str, adapter: str | None = None) -> str:
+    """What tells a model, with its adapter merged, from another one of the same name.
 
     Raises:
         ModelError: it cannot be found or opened.
@@ -177,8 +182,9 @@ def weights_of(name: str) -> str:
     from tercet.checkpoint import open_checkpoint
     from tercet.convert.fingerprint import decoder_digest, encoder_digest
     from tercet.hub import find_model
+    from tercet.loading import adapted
 
-    checkpoint = open_checkpoint(find_model(name))
+    checkpoint = adapted(open_checkpoint(find_model(name)), adapter)
     return f"{encoder_digest(checkpoint)[:16]}-{decoder_digest(checkpoint)}"
 
 

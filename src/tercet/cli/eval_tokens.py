@@ -49,6 +49,7 @@ def command(
     manifest: given.ManifestPath,
     *,
     model: given.Name = "base",
+    adapter: given.Adapter = None,
     tokens: _Tokens = None,
     language: _Language = None,
     fallback: given.Fallback = False,

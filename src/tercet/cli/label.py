@@ -80,6 +80,7 @@ def _command(
     out: own.Out,
     *,
     model: given.Name = "base",
+    adapter: given.Adapter = None,
     language: own.Language = None,
     task: own.Task = "transcribe",
     without_timestamps: own.WithoutTimestamps = False,
@@ -113,6 +114,7 @@ def _command(
     run_time = _run_time(counts, ray, workers)
     settings = LabelSettings(
         model=model,
+        adapter=adapter,
         compute_type=compute_type,
         language=language,
         task=task,

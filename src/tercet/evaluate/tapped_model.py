@@ -13,7 +13,7 @@ from tercet.engine.protocol import Encoder
 from tercet.evaluate.layers import TapsOf
 from tercet.hub import find_model
 from tercet.listener import Model
-from tercet.loading import DEFAULT_BATCH_SIZE, open_parts, tokenizer_of
+from tercet.loading import DEFAULT_BATCH_SIZE, adapted, open_parts, tokenizer_of
 
 _SAMPLES_PER_STATE = 320
 _STATES_PER_TAP = 20
@@ -22,6 +22,7 @@ _STATES_PER_TAP = 20
 def open_tapped(
     name: str | Path,
     *,
+    adapter: str | Path | None = None,
     device: str = "auto",
     compute_type: str = "auto",
     engine: str = "auto",
@@ -32,6 +33,7 @@ def open_tapped(
 
     Args:
         name: As `load_model`'s.
+        adapter: Likewise.
         device: Likewise.
         compute_type: Likewise.
         engine: Likewise.
@@ -40,13 +42,14 @@ def open_tapped(
 
     Raises:
         ModelNotFoundError: the name leads nowhere.
-        CheckpointError: the files are damaged, or no Whisper.
+        CheckpointError: the files are damaged, or no Whisper; or the adapter is of another kind or model.
         TokenizerError: the tokenizer is missing, or another vocabulary's.
         EngineError: the engine refused the model.
         OptionError: a value is not allowed.
     """
     choice = choose(engine, device, compute_type)
     checkpoint = open_checkpoint(find_model(name, on_progress=on_progress))
+    checkpoint = adapted(checkpoint, adapter, on_progress=on_progress)
     encoder, decoder = open_parts(checkpoint, choice, threads, taps=True)
     tokenizer = tokenizer_of(checkpoint)
     model = Model(

@@ -5,9 +5,10 @@ Whether it is one that can be merged is `checkpoint/adapter.py`'s concern.
 
 from pathlib import Path
 
-from tercet.errors import ModelNotFoundError
+from tercet.checkpoint.adapter import adapter_digest
+from tercet.errors import ModelNotFoundError, TercetError
 from tercet.hub.caches import snapshot_folder
-from tercet.hub.find import HUB_ID, is_offline
+from tercet.hub.find import HUB_ID, is_offline, model_here
 from tercet.hub.transfer import Progress
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -27,7 +28,7 @@ def find_adapter(
         name: A PEFT folder, the file of weights in one, the name of a folder that lies in the model's own
             ("true-length"), or a hub id ("owner/name"), of which two files are fetched. A path that is there
             comes first.
-        beside: The model's folder.
+        beside: The model, a folder or a file in one.
         offline: True never asks the hub; None follows the environment's `HF_HUB_OFFLINE`.
         on_progress: Called while bytes arrive, with those done and those known to come.
 
@@ -68,9 +69,23 @@ def adapter_here(name: str | Path, beside: Path | None = None) -> Path | None:
     return adapters_beside(beside).get(str(name))
 
 
-def adapters_beside(model_folder: Path | None) -> dict[str, Path]:
-    """The adapters that came with a model: folders of PEFT in its own, by their names."""
-    if model_folder is None or not model_folder.is_dir():
+def adapters_beside(model: Path | None) -> dict[str, Path]:
+    """The adapters that came with a model (a folder, or a file in one): folders of PEFT, by their names."""
+    if model is None:
         return {}
-    found = sorted(each.parent for each in model_folder.glob(f"*/{_FILES[0]}"))
+    folder = model if model.is_dir() else model.parent
+    found = sorted(each.parent for each in folder.glob(f"*/{_FILES[0]}"))
     return {folder.name: folder for folder in found}
+
+
+def adapter_content(name: str | Path, model: str | Path) -> str:
+    """What tells an adapter from others: what it holds, if it is on this machine (the hub's cache included).
+
+    The name stands for one that is not, or cannot be opened, which is said where it is.
+    """
+    try:
+        return (
+            f"sha256:{adapter_digest(find_adapter(name, beside=model_here(model), offline=True))}"
+        )
+    except TercetError:
+        return str(name)

@@ -140,6 +140,14 @@ def _tokenizer_here(siblings: list[KnownModel]) -> Path | None:
     return None
 
 
+def model_here(name: str | Path) -> Path | None:
+    """Where a model lies on this machine: a path, or an installed package; None for the hub's, or none."""
+    try:
+        return as_path(name) or in_package(str(name))
+    except ModelNotFoundError:  # said where it is opened
+        return None
+
+
 def as_path(name: str | Path) -> Path | None:
     """The path that `name` is, or None where it is a name to look up.
 

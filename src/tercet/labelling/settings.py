@@ -8,6 +8,7 @@ from typing import Any
 from tercet.decoding.fallback import FallbackPolicy
 from tercet.decoding.options import DecodeOptions
 from tercet.errors import OptionError
+from tercet.hub.adapters import adapter_content
 
 LONGEST_S = 30.0
 _TEMPERATURES = FallbackPolicy().temperatures
@@ -18,6 +19,7 @@ class LabelSettings:
     """How windows are made of recordings, and how the teacher writes them down."""
 
     model: str = "base"
+    adapter: str | None = None  # PEFT's, merged into it
     compute_type: str = "auto"
     language: str | None = None  # code, for rows that do not say theirs; None: it is heard
     task: str = "transcribe"
@@ -44,9 +46,15 @@ class LabelSettings:
         return FallbackPolicy(temperatures=self.temperatures, no_speech_threshold=None)
 
     def told(self, *, encoder: str, decoder: str) -> dict[str, Any]:
-        """All of it, with the teacher's fingerprints, as JSON has it."""
+        """All of it, with the teacher's fingerprints, as JSON has it.
+
+        An adapter on this machine stands for its content, and is not told of where there is none.
+        """
+        own = asdict(self)
+        if own.pop("adapter") is not None:
+            own["adapter"] = adapter_content(str(self.adapter), self.model)
         return {
-            **asdict(self),
+            **own,
             "temperatures": list(self.temperatures),
             "encoder": encoder,
             "decoder": decoder,

@@ -16,7 +16,7 @@ from tercet.engine.protocol import Array, Projections
 from tercet.hub import find_model
 from tercet.labelling.settings import LabelSettings, settings_hash
 from tercet.labelling.windows import LabelWindow
-from tercet.loading import open_parts, tokenizer_of
+from tercet.loading import adapted, open_parts, tokenizer_of
 from tercet.longform.parts import Part
 from tercet.readings.transcript import segments_of_window
 
@@ -42,10 +42,10 @@ class LabelTeacher:
             threads: None: one per core.
 
         Raises:
-            ModelError: the model cannot be found or opened.
+            ModelError: the model or its adapter cannot be found or opened.
             EngineError: the engine refused it.
         """
-        checkpoint = open_checkpoint(find_model(settings.model))
+        checkpoint = adapted(open_checkpoint(find_model(settings.model)), settings.adapter)
         self._settings = settings
         self._geometry = checkpoint.geometry
         self._convention = TRUE_LENGTH if checkpoint.generation.true_length else SHARED

@@ -93,6 +93,7 @@ def test_a_table_or_json_is_printed(run_tercet: Run, model: Tagger, manifest: An
 
 
 @pytest.mark.option("--model")
+@pytest.mark.option("--adapter")
 @pytest.mark.option("--tags")
 @pytest.mark.option("--device")
 @pytest.mark.option("--compute_type")
@@ -102,12 +103,12 @@ def test_the_model_is_opened_as_asked(run_tercet: Run, model: Tagger, manifest: 
     path = manifest(*ROWS)
     words = [
         *("--model", "small", "--tags", "x.safetensors", "--compute_type", "float32"),
-        *("--threads", "2", "--device", "cuda", "--engine", "torch"),
+        *("--threads", "2", "--device", "cuda", "--engine", "torch", "--adapter", "lora"),
     ]
     assert 0 == run_tercet("eval", "tags", path, *words).code
     assert 0 == run_tercet("eval", "tags", path).code
     given = {"tags": "x.safetensors", "tokens": None, "compute_type": "float32", "threads": 2}
-    given |= {"device": "cuda", "engine": "torch"}
+    given |= {"device": "cuda", "engine": "torch", "adapter": "lora"}
     bare = {"tags": None, "tokens": None, "compute_type": "auto", "threads": None}
     bare |= {"device": "auto", "engine": "auto"}
     assert [("small", given), ("base", bare)] == model.loaded
@@ -283,6 +284,8 @@ def test_figures_of_a_quantizer_are_printed(
     assert (["talk"], "q.safetensors") == (token_run.rows, model.loaded[0][1]["tokens"])
     told = figures(run_tercet("eval", "tokens", path, "-f", "json"))
     assert (0.05, None, "tercet/1") == (told["wer"], told["tokens"], told["schema"])
+    told = figures(run_tercet("eval", "tokens", path, "-f", "json", "--adapter", "lora"))
+    assert ("lora", "lora") == (told["adapter"], model.loaded[-1][1]["adapter"])
 
 
 @pytest.mark.option("--language")

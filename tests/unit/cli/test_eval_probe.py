@@ -104,6 +104,8 @@ def test_layers_are_probed_and_printed(run_tercet: Run, listener: Listener, sine
     )
     given = {"device": "cpu", "compute_type": "auto", "engine": "auto", "threads": 1}
     assert [("tiny", given)] == listener.opened
+    assert 0 == run_tercet("eval", "probe", "sounds.jsonl", "--adapter", "lora", "--quiet").code
+    assert "lora" == listener.opened[-1][1]["adapter"]
 
 
 @pytest.mark.option("--by")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import tercet
 from tercet.errors import ModelNotFoundError
@@ -65,7 +66,9 @@ class Models:
 def models(monkeypatch: pytest.MonkeyPatch) -> Models:
     made = Models()
     monkeypatch.setitem(vars(tercet), "load_model", made.load)
-    monkeypatch.setattr("tercet.cli.eval_text_run.weights_of", lambda name: made.weights + name)
+    monkeypatch.setattr(
+        "tercet.cli.eval_text_run.weights_of", lambda name, adapter=None: made.weights + name
+    )
     return made
 
 
@@ -123,6 +126,49 @@ def test_the_model_is_opened_as_asked(evaluate: Run, models: Models) -> None:
     assert 0 == evaluate("--model", "good", "--compute-type", "float32").code
     ((name, options),) = models.loaded
     assert ("good", "float32") == (name, options["compute_type"])
+
+
+@pytest.fixture
+def lora() -> Callable[..., None]:
+    """`lora("folder", alpha=2)`: an adapter that can be opened."""
+
+    def make(name: str, *, alpha: int = 2) -> None:
+        Path(name).mkdir(exist_ok=True)
+        weights = {"base_model.model.x.lora_A.weight": np.ones((2, 3), np.float32)}
+        save_file(weights, Path(name, "adapter_model.safetensors"))
+        told = {"peft_type": "LORA", "r": 2, "lora_alpha": alpha}
+        Path(name, "adapter_config.json").write_text(json.dumps(told))
+
+    return make
+
+
+@pytest.mark.option("--adapter")
+def test_an_adapter_is_merged_and_told(
+    evaluate: Run, models: Models, lora: Callable[..., None]
+) -> None:
+    assert "adapter" not in json.loads(evaluate("-f", "json").out)
+    lora("mine")
+    ran = evaluate("--adapter", "mine", "-f", "json")
+    assert [None, "mine"] == [options.get("adapter") for _, options in models.loaded]
+    assert "mine" == json.loads(ran.out)["adapter"]
+
+
+def test_what_was_heard_with_an_adapter_is_kept_by_its_content(
+    evaluate: Run, models: Models, lora: Callable[..., None]
+) -> None:
+    lora("mine")
+    lora("copy")
+    words = ("--out", "kept", "--quiet", "--adapter")
+    assert 0 == evaluate(*words, "mine").code
+    calls = len(models.by_name["base"].calls)
+    assert (0, calls) == (evaluate(*words, "copy").code, len(models.by_name["base"].calls))
+    lora("mine", alpha=9)
+    refused = evaluate(*words, "mine")
+    assert 2 == refused.code
+    assert "kept: was heard with adapter 'sha256:" in refused.err
+    without = evaluate(*words[:-1])
+    assert 2 == without.code
+    assert "kept: was heard with adapter 'sha256:" in without.err
 
 
 @pytest.mark.option("--by")

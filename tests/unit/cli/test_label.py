@@ -112,6 +112,7 @@ def test_the_table_goes_to_standard_output_and_files_beside_the_labels(
     ("words", "name", "value"),
     [
         (("--model", "small"), "model", "small"),
+        (("--adapter", "lora"), "adapter", "lora"),
         (("--compute-type", "float32"), "compute_type", "float32"),
         (("--language", "de"), "language", "de"),
         (("--task", "translate"), "task", "translate"),

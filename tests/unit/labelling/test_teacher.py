@@ -1,5 +1,6 @@
 """A Whisper of random weights as teacher: what is in a label, and that company does not matter."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tercet.audio.windows import Window
 from tercet.checkpoint.geometry import Geometry
 from tercet.dataset.label_table import Label, Span
 from tercet.dataset.manifests import Row
+from tercet.errors import ModelNotFoundError
 from tercet.labelling import teacher as teaching
 from tercet.labelling.jobs import Job
 from tercet.labelling.settings import LabelSettings, settings_hash
@@ -171,3 +174,30 @@ def test_another_decoder_has_another_digest(random_checkpoint: Callable[..., Any
     assert decoder_digest(random_checkpoint(GEOMETRY, 1)) != decoder_digest(
         random_checkpoint(GEOMETRY)
     )
+
+
+def test_an_adapter_is_merged_and_counts_by_its_content(open_teacher: Open, tmp_path: Path) -> None:
+    stem = "base_model.model.model.decoder.layers.0.fc1"
+
+    def write(name: str, alpha: int) -> str:
+        (tmp_path / name).mkdir(exist_ok=True)
+        arrays = {
+            f"{stem}.lora_A.weight": np.ones((2, 32), np.float32),
+            f"{stem}.lora_B.weight": np.ones((128, 2), np.float32),
+        }
+        save_file(arrays, tmp_path / name / "adapter_model.safetensors")
+        told = {"peft_type": "LORA", "r": 2, "lora_alpha": alpha}
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps(told))
+        return str(tmp_path / name)
+
+    plain = open_teacher()
+    assert "adapter" not in plain.told  # labels that were made before there were adapters go on
+    one = open_teacher(adapter=write("one", 2))
+    window = window_of("a", 3)
+    assert written(plain, window)[0].text_ids != written(one, window)[0].text_ids
+    copy, other = open_teacher(adapter=write("copy", 2)), open_teacher(adapter=write("other", 9))
+    hashes = [settings_hash(each.told) for each in (plain, one, copy, other)]
+    assert hashes[1] == hashes[2]
+    assert 3 == len(set(hashes))
+    with pytest.raises(ModelNotFoundError, match="adapter 'nowhere'"):
+        open_teacher(adapter="nowhere")

@@ -7,7 +7,6 @@ import hashlib
 from pathlib import Path
 
 from tercet.cli.options.groups import NO_HEAD, ModelOptions
-from tercet.errors import ModelNotFoundError, TercetError
 
 _DIGITS = 16  # 64 bits of SHA-256
 
@@ -42,34 +41,21 @@ def adapter_by_content(options: ModelOptions) -> dict[str, str]:
     """
     if options.adapter is None:
         return {}
-    from tercet.checkpoint.adapter import adapter_digest  # late: --help needs none of it
-    from tercet.hub.adapters import adapter_here
+    from tercet.hub.adapters import adapter_content, adapter_here  # late: --help needs none of it
+    from tercet.hub.find import model_here
 
-    path = adapter_here(options.adapter, _folder_of(options.model))
-    try:
-        content = options.adapter if path is None else f"sha256:{adapter_digest(path)}"
-    except TercetError:  # said where it is opened
-        content = options.adapter
+    is_here = adapter_here(options.adapter, model_here(options.model)) is not None
+    content = adapter_content(options.adapter, options.model) if is_here else options.adapter
     return {"adapter": content}
 
 
 def _beside(model: str) -> dict[str, Path]:
     """Heads in the model's folder; none of the hub's, which may have yet to be fetched."""
+    from tercet.hub.find import model_here
     from tercet.hub.heads import heads_beside
 
-    folder = _folder_of(model)
+    folder = model_here(model)
     return {} if folder is None else heads_beside(folder)
-
-
-def _folder_of(model: str) -> Path | None:
-    """Where a model lies on this machine; None for one of the hub, and one that is not there."""
-    from tercet.hub.find import as_path
-    from tercet.hub.packages import in_package
-
-    try:
-        return as_path(model) or in_package(model)
-    except ModelNotFoundError:  # said where it is opened
-        return None
 
 
 def _content(file: Path) -> str:
