@@ -264,7 +264,8 @@ def test_what_to_do_about_a_full_disk_depends_on_whether_a_checkpoint_is_there(
     full = OSError(28, "No space left on device")
     line = one_line(folder.fault(tmp_path / "recipe.toml", full))
     assert line.endswith(
-        "recipe.toml: not written: no space left on device; make room, and start again"
+        "recipe.toml: not written: no space left on device; nothing was trained yet; "
+        "make room, and give the same command again"
     )
     folder.checkpoints.mkdir()
     folder.last.write_bytes(b"")

@@ -436,13 +436,13 @@ def test_a_model_that_cannot_be_written_leaves_a_run_that_can_go_on(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tercet.errors import OutputError
-    from tercet.train.text import running
+    from tercet.train.text import publishing
 
     def full(*_: Any, **__: Any) -> None:
         raise OutputError("model: cannot be written (no space left on device)")
 
     with monkeypatch.context() as patched:
-        patched.setattr(running, "save_hugging_face", full)
+        patched.setattr(publishing, "save_hugging_face", full)
         with pytest.raises(OutputError, match="weights are kept: make room, and go on with --res"):
             run(toy, tmp_path / "run", overrides=("loop.epochs=1",))
     assert run(toy, tmp_path / "run", overrides=("loop.epochs=1",), resume=True).is_finished
