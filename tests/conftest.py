@@ -8,6 +8,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,8 @@ import tokenizers
 
 from tercet.checkpoint.arrays import MemoryCheckpoint
 from tercet.checkpoint.geometry import Geometry
+from tercet.checkpoint.head_naming import head_shapes
+from tercet.checkpoint.heads import DraftHead, HeadArrays
 from tercet.checkpoint.naming import expected_shapes
 from tercet.text.languages import LANGUAGES
 from tercet.text.tokenizer import Tokenizer
@@ -109,6 +112,31 @@ def random_checkpoint() -> Callable[..., MemoryCheckpoint]:
             middle = 1.0 if name.endswith("layer_norm.weight") else 0.0
             arrays[name] = rng.normal(middle, spread, shape).astype(np.float32)
         return MemoryCheckpoint(geometry, arrays)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_draft() -> Callable[..., DraftHead]:
+    """A factory: `random_draft(geometry, shortlist=50, seed=0)` is a draft for that model's last layer."""
+
+    def make(geometry: Geometry, shortlist: int = 50, seed: int = 0) -> DraftHead:
+        rng = np.random.default_rng(seed)
+        ids = np.sort(rng.choice(geometry.vocab_size, shortlist, replace=False))
+        head = DraftHead(
+            width=geometry.width,
+            mlp_width=2 * geometry.width,
+            layer=geometry.decoder_layers - 1,
+            vocab_size=geometry.vocab_size,
+            shortlist=shortlist,
+            arrays=HeadArrays({}),
+        )
+        arrays = {
+            name: rng.normal(0, shape[-1] ** -0.5, shape).astype(np.float32)
+            for name, shape in head_shapes(head).items()
+        }
+        arrays["token_ids"] = ids.astype(np.float32)
+        return replace(head, arrays=HeadArrays(arrays))
 
     return make
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.checkpoint.adapter import open_adapter, with_adapter
+from tercet.draft_loading import AUTO, FoundDraft, check_draft_name, find_draft, open_drafted
 from tercet.engine.choice import Choice, choose
 from tercet.engine.memory import check_fits, give_back_freed
 from tercet.engine.protocol import Decoder, Encoder, OpenGraph
@@ -24,6 +26,7 @@ DEFAULT_BATCH_SIZE = 8
 def load_model(
     name: str | Path = "base",
     *,
+    draft: str | Path = AUTO,
     tags: str | Path | None = None,
     tokens: str | Path | None = None,
     adapter: str | Path | None = None,
@@ -40,6 +43,9 @@ def load_model(
     Args:
         name: A known name ("base", "small", "distil-large-v3", ...), a folder or file (Hugging Face's,
             OpenAI's, CTranslate2's or Tercet's layout), or a hub id ("owner/name").
+        draft: What guesses the decoder's next tokens, which it verifies several at a time: the text stays the
+            same, and comes sooner. "auto": the draft that came with the model, if any; "none"; "ngram": what
+            followed the same words before; a draft's file; or a smaller model with the same vocabulary.
         tags: A tag head, for sound events: a file (Tercet's, Whisper-AT's .pth), a known name
             ("whisper-at:medium"), or "owner/name:file" on the hub. None: the one that came with the model, if
             any; "none": no tags.
@@ -68,21 +74,24 @@ def load_model(
         OptionError: a value is not allowed, or two contradict each other.
     """
     choice = choose(engine, device, compute_type)
+    check_draft_name(draft)
     _check_given(batch_size, threads, tags, tokens, adapter)
     checkpoint = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
     checkpoint = adapted(checkpoint, adapter, offline=offline, on_progress=on_progress)
     found = find_heads(
         checkpoint, str(name), tags, tokens, offline=offline, on_progress=on_progress
     )
+    guesser = find_draft(checkpoint, str(name), draft, offline=offline, on_progress=on_progress)
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
-    return _model(str(name), checkpoint, found, choice, batch_size, threads, offline)
+    return _model(str(name), checkpoint, found, guesser, choice, batch_size, threads, offline)
 
 
 def _model(
     name: str,
     checkpoint: Checkpoint,
     found: FoundHeads,
+    guesser: FoundDraft | None,
     choice: Choice,
     batch_size: int,
     threads: int | None,
@@ -90,6 +99,8 @@ def _model(
 ) -> Model:
     tokenizer = tokenizer_of(checkpoint, offline)
     encoder, decoder = open_parts(checkpoint, choice, threads, taps=found.tags is not None)
+    smaller = partial(open_parts, choice=choice, threads=threads)
+    decoder = open_drafted(guesser, decoder, checkpoint, choice, threads, smaller)
     return Model(
         name,
         encoder,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tercet.checkpoint.geometry import Geometry
 from tercet.engine.onnx import PRECISIONS, OnnxDecoder
-from tercet.engine.onnx_session import _moved
+from tercet.engine.onnx_rows import moved
 
 GEOMETRY = Geometry(
     n_mels=8,
@@ -87,9 +87,9 @@ def test_moving_rows_is_numpys_indexing(data):
     is_locked = data.draw(st.booleans(), label="read-only")
     buffer.flags.writeable = not is_locked
     length = data.draw(st.none() | st.integers(0, 4), label="length")
-    moved = _moved(buffer, rows, length)
-    assert (len(rows), 2, 4, 3) == moved.shape
-    assert dtype == moved.dtype
-    np.testing.assert_array_equal(before[rows][:, :, :length], moved[:, :, :length])
+    found = moved(buffer, rows, length)
+    assert (len(rows), 2, 4, 3) == found.shape
+    assert dtype == found.dtype
+    np.testing.assert_array_equal(before[rows][:, :, :length], found[:, :, :length])
     if n == 1 or is_locked:  # it may be a window's own, which other sessions read
         np.testing.assert_array_equal(before, buffer)

@@ -22,7 +22,7 @@ from tercet.checkpoint.head_settings import (
     head_from_json,
     origin_from_json,
 )
-from tercet.checkpoint.heads import Head, HeadArrays, Origin, TagHead
+from tercet.checkpoint.heads import DraftHead, Head, HeadArrays, Origin, TagHead
 from tercet.checkpoint.ichigo import looks_like_ichigo, open_ichigo
 from tercet.checkpoint.native import METADATA_KEY, SCALE
 from tercet.checkpoint.opening import FOREIGN
@@ -134,7 +134,7 @@ def _open_torch(path: Path, mode: str | None, labels: Sequence[str] | None) -> H
     value = open_torch_file(path).value
     head: Head
     if looks_like_ichigo(value):
-        _refuse_for_quantizer(path, mode, labels)
+        _refuse_but_for_tags(path, mode, labels)
         head = open_ichigo(path)
     elif looks_like_whisper_at(_keys_in(value)):
         head = open_whisper_at(path, mode=mode, labels=labels)
@@ -178,13 +178,16 @@ def _open_native(path: Path, mode: str | None, labels: Sequence[str] | None) -> 
     check_head(head)
     if labels is not None:
         if not isinstance(head, TagHead):
-            _refuse_for_quantizer(path, None, labels)
+            _refuse_but_for_tags(path, None, labels)
         elif len(labels) != head.n_labels:
             raise OptionError(f"{path}: {len(labels)} labels for a head of {head.n_labels}")
         else:
             head = replace(head, labels=tuple(labels))
     _check_types(source, outline, matrices)
-    return replace(head, arrays=_read(source, outline, matrices))
+    head = replace(head, arrays=_read(source, outline, matrices))
+    if isinstance(head, DraftHead):
+        _check_token_ids(head)
+    return head
 
 
 def _told(source: SafetensorsFile) -> Mapping[str, Any]:
@@ -273,7 +276,18 @@ def _check_finite(arrays: HeadArrays) -> None:
             )
 
 
-def _refuse_for_quantizer(path: Path, mode: str | None, labels: Sequence[str] | None) -> None:
+def _check_token_ids(head: DraftHead) -> None:
+    stored, path = head.arrays.read("token_ids"), head.arrays.path
+    ids = stored.astype(np.int64)
+    rises = bool((np.diff(ids) > 0).all())
+    if not (np.array_equal(ids, stored) and rises and ids[0] >= 0 and ids[-1] < head.vocab_size):
+        raise CheckpointError(
+            f"{path}: its token_ids are no ascending ids of a vocabulary of {head.vocab_size}; the draft is "
+            "damaged, get it again"
+        )
+
+
+def _refuse_but_for_tags(path: Path, mode: str | None, labels: Sequence[str] | None) -> None:
     for name, value in (("mode", mode), ("labels", labels)):
         if value is not None:
-            raise OptionError(f"{path}: a quantizer has no {name}; leave it out")
+            raise OptionError(f"{path}: only a tag head has {name}; leave it out")

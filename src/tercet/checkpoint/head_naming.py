@@ -1,6 +1,6 @@
 """What the arrays of a head are called, and what shape each must have. Nothing is read or written here."""
 
-from tercet.checkpoint.heads import Head, Quantizer, TagHead
+from tercet.checkpoint.heads import DraftHead, Head, Quantizer, TagHead
 from tercet.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -8,7 +8,9 @@ Shapes = dict[str, tuple[int, ...]]
 
 def head_shapes(head: Head) -> Shapes:
     """Every array of a head, by name, with its shape."""
-    return tag_head_shapes(head) if isinstance(head, TagHead) else quantizer_shapes(head)
+    if isinstance(head, TagHead):
+        return tag_head_shapes(head)
+    return quantizer_shapes(head) if isinstance(head, Quantizer) else draft_shapes(head)
 
 
 def tag_head_shapes(head: TagHead) -> Shapes:
@@ -47,6 +49,21 @@ def quantizer_shapes(head: Quantizer) -> Shapes:
     for index in range(head.blocks):
         _block(shapes, f"blocks.{index}", head.width, head.mlp_width)
     _norm(shapes, "layer_norm", head.width)
+    return shapes
+
+
+def draft_shapes(head: DraftHead) -> Shapes:
+    """Every array of a draft."""
+    shapes: Shapes = {"token_ids": (head.shortlist,)}
+    for name in ("token_norm", "hidden_norm", "layer_norm"):
+        _norm(shapes, name, head.width)
+    _linear(shapes, "fuse", head.width, 2 * head.width)
+    _norm(shapes, "block.encoder_attn_layer_norm", head.width)
+    for name in ("q_proj", "out_proj"):
+        _linear(shapes, f"block.encoder_attn.{name}", head.width, head.width)
+    _norm(shapes, "block.final_layer_norm", head.width)
+    _linear(shapes, "block.fc1", head.mlp_width, head.width)
+    _linear(shapes, "block.fc2", head.width, head.mlp_width)
     return shapes
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tercet.audio.convention import InputConvention
-from tercet.checkpoint.heads import Head, HeadArrays, Origin, Quantizer, TagHead
+from tercet.checkpoint.heads import DraftHead, Head, HeadArrays, Origin, Quantizer, TagHead
 from tercet.errors import CheckpointError, OptionError
 
 FORMAT = 1
-KINDS: Mapping[str, type[TagHead] | type[Quantizer]] = {"tags": TagHead, "tokens": Quantizer}
+Kind = type[TagHead] | type[Quantizer] | type[DraftHead]
+KINDS: Mapping[str, Kind] = {"tags": TagHead, "tokens": Quantizer, "draft": DraftHead}
 MAX_LABELS = 100_000
 _MAX_LABEL_LETTERS = 500
 _MAX_TEXT_LETTERS = 2000
@@ -37,13 +38,21 @@ _SIZES = {  # largest values; what lies beyond is no head, and must not make us 
     "blocks": 64,
     "downsample": 100,
     "positions": 100_000,
+    "layer": 255,
+    "vocab_size": 1_000_000,
+    "shortlist": 1_000_000,
 }
-_MAY_BE_ZERO = ("time_heads", "layer_heads", "mask_code")
+_MAY_BE_ZERO = ("time_heads", "layer_heads", "mask_code", "layer")
 _MAY_BE_NONE = ("n_layers", "mask_code")
 _CHOICES = {
     "layers": ("last", "mean", "weighted", "each"),
     "downsampling": ("mean", "stride", "conv"),
 }
+
+
+def option_of(head: Head) -> str:
+    """What `load_model` and the command line call it: "tags", "tokens" or "draft"."""
+    return next(name for name, kind in KINDS.items() if isinstance(head, kind))
 
 
 def head_to_json(head: Head) -> dict[str, object]:
@@ -53,7 +62,7 @@ def head_to_json(head: Head) -> dict[str, object]:
     if isinstance(head, TagHead):
         labels = {"labels": None if head.labels is None else list(head.labels)}
     return {
-        "head": next(name for name, kind in KINDS.items() if isinstance(head, kind)),
+        "head": option_of(head),
         "format": FORMAT,
         "settings": {name: _plain(getattr(head, name)) for name in names},
         **labels,
@@ -85,12 +94,14 @@ def head_from_json(told: Mapping[str, Any], arrays: HeadArrays) -> Head:
     head: Head = kind(**settings, **rest)
     if isinstance(head, TagHead):
         _check_tag_head(head, path)
-    else:
+    elif isinstance(head, Quantizer):
         _check_quantizer(head, path)
+    else:
+        _check_draft(head, path)
     return head
 
 
-def check_kind(told: Mapping[str, Any], path: Path) -> type[TagHead] | type[Quantizer]:
+def check_kind(told: Mapping[str, Any], path: Path) -> Kind:
     """Which head the metadata is of.
 
     Raises:
@@ -146,9 +157,7 @@ def check_labels(labels: object, path: Path) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _settings(
-    kind: type[TagHead] | type[Quantizer], stored: Mapping[str, object], path: Path
-) -> dict[str, Any]:
+def _settings(kind: Kind, stored: Mapping[str, object], path: Path) -> dict[str, Any]:
     known = {one.name: one for one in fields(kind) if one.name not in _APART}
     if unknown := set(stored) - set(known):
         raise _fault(
@@ -254,6 +263,12 @@ def _check_quantizer(head: Quantizer, path: Path) -> None:
         ),
     )
     _check_rules(rules, path)
+
+
+def _check_draft(head: DraftHead, path: Path) -> None:
+    most = head.vocab_size
+    fits = head.shortlist <= most
+    _check_rules(((fits, f"shortlist is {head.shortlist}, of a vocabulary of {most}"),), path)
 
 
 def _check_rules(rules: tuple[tuple[bool, str], ...], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every head file opens to: a tag head or a quantizer, its arrays and what it says about itself.
+"""What a head file opens to: a tag head, a quantizer or a draft, its arrays, what it says about itself.
 
 Names inside a head follow Hugging Face's for blocks (`time_block.self_attn.q_proj.weight`), whatever
 the file calls them; `head_naming.py` has every name and shape. Nothing is read or computed here.
@@ -148,4 +148,30 @@ class Quantizer:
         return 320 * self.downsample
 
 
-Head = TagHead | Quantizer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftHead:
+    """A head that proposes what the decoder will write next, for the decoder to verify.
+
+    One block on what the decoder knew when it chose its last token: (token, hidden state) -> cross-attention
+    over the window -> MLP -> the next token, and a hidden state of its own to go on from. It has no
+    self-attention and so no cache: whatever was said before is in the decoder's hidden state (as in EAGLE,
+    arXiv:2401.15077, and ReDrafter, arXiv:2403.09919). Cross-attention reads the keys and values of one of
+    the decoder's own layers. Only tokens of a shortlist are proposed, by the decoder's own embeddings.
+    """
+
+    width: int  # the decoder's
+    mlp_width: int
+    layer: int  # of the decoder, whose cross-attention's keys and values it reads
+    vocab_size: int  # the decoder's
+    shortlist: int  # tokens that it can propose; `token_ids` has them
+    arrays: HeadArrays
+    convention: InputConvention = SHARED
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def token_ids(self) -> np.ndarray:
+        """The tokens that it can propose, int64 [shortlist], ascending."""
+        return np.asarray(self.arrays.read("token_ids"), np.int64)
+
+
+Head = TagHead | Quantizer | DraftHead

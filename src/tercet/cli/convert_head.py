@@ -138,17 +138,19 @@ def _is_same_file(source: Path, target: Path) -> bool:
 
 def _summary(conversion: HeadConversion, head: "Head") -> str:
     """`tags.safetensors: tag head wa_mlp of 'base' in float32, 527 labels, 1.1 MB, BSD-2-Clause`."""
-    from tercet.checkpoint.heads import TagHead
+    from tercet.checkpoint.heads import Quantizer, TagHead
     from tercet.convert.head_store import codebook_fingerprint
 
     if isinstance(head, TagHead):
         kind = f"tag head {head.mode}"
         facts = f"{head.n_labels} labels"
-    else:
+    elif isinstance(head, Quantizer):
         kind = "quantizer"
         mask = "" if head.mask_code is None else f" ({head.mask_code} is the mask)"
         book = codebook_fingerprint(head)
         facts = f"{head.codebook_size} codes{mask} at {head.rate_hz:g} Hz, codebook {book}"
+    else:
+        kind, facts = "draft", f"{head.shortlist} of {head.vocab_size} tokens"
     encoder = f" of {head.origin.encoder_name!r}" if head.origin.encoder_name else ""
     size = f"{conversion.file.stat().st_size / 1e6:.1f} MB"
     licence = head.origin.licence or "licence unknown"

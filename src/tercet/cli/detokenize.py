@@ -13,7 +13,7 @@ from tercet.cli.listening import hearing_form
 from tercet.cli.listening.results import Result
 from tercet.cli.listening.run import run as run_work
 from tercet.cli.listening.work import Finished, OnProgress, Work
-from tercet.cli.options.groups import CommandOptions, TokenHeadOptions, output_format
+from tercet.cli.options.groups import CommandOptions, DraftOptions, TokenHeadOptions, output_format
 from tercet.cli.options.parser import CommandWords
 from tercet.cli.options.text_groups import LanguageOptions
 from tercet.dataset.token_files import SUFFIXES, read_tokens
@@ -32,7 +32,7 @@ _RATE_HZ = 25.0  # of a text, which does not say
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetokenizeOptions(LanguageOptions, TokenHeadOptions, CommandOptions):
+class DetokenizeOptions(LanguageOptions, DraftOptions, TokenHeadOptions, CommandOptions):
     """The options of `tercet detokenize`, checked one by one and together."""
 
     output_format: tuple[str, ...] = output_format("txt", FORMATS)

@@ -19,6 +19,7 @@ from tercet.cli.options.groups import (
     OUTPUT,
     AudioOptions,
     CommandOptions,
+    DraftOptions,
     TagHeadOptions,
     TokenHeadOptions,
 )
@@ -68,6 +69,7 @@ class ListenOptions(
     TextOptions,
     AudioOptions,
     ReadingOptions,
+    DraftOptions,
     TokenHeadOptions,
     TagHeadOptions,
     CommandOptions,
@@ -97,7 +99,8 @@ class ListenOptions(
         needed = set(self._shown if self.only is None else self.only)
         if "text" in needed and self.gate is not False and self.match is None:
             needed.add("tags")  # the gate listens to the tag head
-        return tuple(name for name in ("tags", "tokens") if name not in needed)
+        idle = tuple(name for name in ("tags", "tokens") if name not in needed)
+        return idle if "text" in needed else (*idle, "draft")
 
     @property
     def _shown(self) -> tuple[str, ...]:

@@ -40,8 +40,8 @@ class TagCommandOptions(TagOptions, ChannelOptions, TagHeadOptions, CommandOptio
 
     @property
     def idle_heads(self) -> tuple[str, ...]:
-        """The other reading's."""
-        return ("tokens",)
+        """Those of other readings."""
+        return ("tokens", "draft")
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Model.tag`; `match` is among them where it is given."""

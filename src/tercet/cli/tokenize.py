@@ -41,8 +41,8 @@ class TokenizeOptions(ChannelOptions, TokenHeadOptions, CommandOptions):
 
     @property
     def idle_heads(self) -> tuple[str, ...]:
-        """The other reading's."""
-        return ("tags",)
+        """Those of other readings."""
+        return ("tags", "draft")
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of `Model.tokenize`, `match` aside."""

@@ -37,11 +37,15 @@ _KINDS = {
         "tercet.train.text.running",
         "Train a text decoder: distil it from labels, or fine-tune.",
     ),
+    "draft": (
+        "tercet.train.draft.running",
+        "Train a draft: it guesses a decoder's text, which is written sooner then.",
+    ),
 }
 # One paragraph per string: typer keeps line ends inside a paragraph as they are.
 _HELP = "\n\n".join(
     (
-        "Train what reads a frozen encoder: tag heads, quantizers, and text decoders.",
+        "Train what reads a frozen encoder: tag heads, quantizers, text decoders and drafts.",
         "RECIPE is a TOML file; recipes/ has examples, docs/train.md every key. A run's folder gets the "
         "recipe, figures, checkpoints and, at its end, the head or the model.",
         "  tercet train tags recipes/tags/base.toml --out runs/tags\n"

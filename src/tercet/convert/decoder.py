@@ -38,6 +38,7 @@ def decoder_graph(
         `present_key_i`, `present_value_i`: bind them to the past's buffers.
         `same_...`: see `cross.CrossAttention`.
         `logits`: float32 [rows, k, vocab].
+        `hidden`: float32 [rows, k, width], what they were made of, after the final norm.
         `alignment`: float32 [rows, chosen heads, n, frames], the cross-attention of
             `alignment_heads` ((layer, head) pairs), where there are any.
 
@@ -62,6 +63,7 @@ def decoder_graph(
     normed = add_norm(builder, matrices, kept, "model.decoder.layer_norm")
     logits = add_linear(builder, matrices, normed, (EMBEDDING,), None, precision.vocabulary)
     builder.output(logits, "logits", np.float32, ["rows", "k", geometry.vocab_size])
+    builder.output(normed, "hidden", np.float32, ["rows", "k", geometry.width])
     if alignment_heads:
         stacked = builder.op("Concat", *[chosen[pair] for pair in alignment_heads], axis=1)
         builder.output(

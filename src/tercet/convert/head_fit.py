@@ -13,7 +13,7 @@ from typing import Any
 from tercet.catalog import CATALOG, known_model
 from tercet.checkpoint.adapter import AdaptedCheckpoint
 from tercet.checkpoint.arrays import Arrays, Checkpoint
-from tercet.checkpoint.heads import FRAMES_PER_TAP, Head, Quantizer, TagHead
+from tercet.checkpoint.heads import FRAMES_PER_TAP, DraftHead, Head, Quantizer, TagHead
 from tercet.checkpoint.native import NativeCheckpoint
 from tercet.convert.fingerprint import (
     Fingerprint,
@@ -31,7 +31,8 @@ def check_fits(head: Head, checkpoint: Checkpoint, *, model_name: str) -> None:
 
     Shape first (width; layers, where the head needs a number of them; states per window of a quantizer); then
     the fingerprint, if the head carries one; else the name of its encoder, if that and `model_name` are both
-    known ones with encoders of their own. The vocabulary and the decoder are of no concern.
+    known ones with encoders of their own. The decoder is of no concern but to drafts, which need its
+    vocabulary and the layer whose cross-attention they read; how well they draft for it, use shows.
 
     Args:
         head: As opened.
@@ -69,8 +70,13 @@ def check_shape(head: Head, checkpoint: Checkpoint, *, model_name: str) -> None:
     pairs: list[tuple[str, int | None, int]] = [("width", head.width, geometry.width)]
     if isinstance(head, TagHead):
         pairs.append(("layers", head.n_layers, geometry.encoder_layers))
-    else:
+    elif isinstance(head, Quantizer):
         pairs.append(("positions", head.positions, geometry.n_audio_ctx))
+    else:
+        pairs.append(("a vocabulary of", head.vocab_size, geometry.vocab_size))
+        # It reads one of the decoder's layers: which is there or not, however many there are.
+        layers = geometry.decoder_layers
+        pairs.append(("decoder layers above", min(head.layer, layers), min(head.layer, layers - 1)))
     for what, wanted, found in pairs:
         if wanted is not None and wanted != found:
             trained_on = head.origin.encoder_name
@@ -162,5 +168,6 @@ def _difference(head: Head, model_name: str, how: str) -> str:
 def _label(head: Head) -> str:
     """What a message calls the head: its file's name, else its own."""
     name = head.arrays.path.name
-    kind = "this quantizer" if isinstance(head, Quantizer) else "this tag head"
+    kinds = {TagHead: "this tag head", Quantizer: "this quantizer", DraftHead: "this draft"}
+    kind = kinds[type(head)]
     return name if head.arrays.path.suffix else head.origin.name or kind

@@ -1,7 +1,8 @@
 """Writing Tercet's head file (see `checkpoint/head_file.py`), and the fingerprint of a codebook.
 
 The same head gives the same bytes, on any machine. Codebooks are written in float32 whatever the rest is
-stored in: a code is the number of a row, so that a rounded row would be another vocabulary.
+stored in: a code is the number of a row, so that a rounded row would be another vocabulary. So are the
+numbers of a draft's tokens.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from tercet.errors import CheckpointError, OptionError
 
 COMPUTE_TYPES = ("float32", "float16", "int8")
 _FINGERPRINT_DIGITS = 16
-_CODEBOOK = re.compile(r"levels\.\d+\.codebook")
+_EXACT = re.compile(r"levels\.\d+\.codebook|token_ids")
 # Codes are decided in `project_in`, and what is taken off the states has their outliers: both are small,
 # and both stay in 16 bits.
 _STAYS_FLOAT = re.compile(r"levels\.\d+\.project_in\.weight|state_mean")
@@ -88,14 +89,14 @@ def _stored_arrays(head: Head, compute_type: str) -> Iterator[tuple[str, np.ndar
         values = head.arrays.read(name).astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             raise CheckpointError(f"{head.arrays.path}: {name} holds NaN or infinity")
-        is_narrow = compute_type != "float32" and not _CODEBOOK.fullmatch(name)
+        is_narrow = compute_type != "float32" and not _EXACT.fullmatch(name)
         yield name, _as_float16(values) if is_narrow else values
 
 
 def _is_matrix(name: str, head: Head) -> bool:
     """Whether an array is kept in 8 bits."""
     is_flat = len(head.arrays.shape(name)) == 2
-    return is_flat and not _CODEBOOK.fullmatch(name) and not _STAYS_FLOAT.fullmatch(name)
+    return is_flat and not _EXACT.fullmatch(name) and not _STAYS_FLOAT.fullmatch(name)
 
 
 def _as_float16(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tercet.decoding.loop import Decoded, decode
 from tercet.decoding.options import DecodeOptions
-from tercet.engine.protocol import Decoder, Projected
+from tercet.engine.protocol import Decoder, Projected, Projections
 from tercet.errors import OptionError
 from tercet.text.tokenizer import Tokenizer
 
@@ -100,7 +100,7 @@ def decode_with_fallback(
     for attempt, temperature in enumerate(policy.temperatures):
         decoded = decode(
             decoder,
-            windows if attempt == 0 else [windows[row] for row in open_rows],
+            windows if attempt == 0 else _of(windows, open_rows),
             tokenizer,
             options,
             languages=[known[row] for row in open_rows],
@@ -130,6 +130,12 @@ def decode_with_fallback(
         for result, found in zip(results, faults, strict=True)
         if result is not None
     ]
+
+
+def _of(windows: Sequence[Projected], rows: Sequence[int]) -> Sequence[Projected]:
+    if isinstance(windows, Projections):
+        return windows.of(rows)
+    return [windows[row] for row in rows]
 
 
 def _outcome(policy: FallbackPolicy, decoded: Decoded, faults: list[str]) -> Outcome:

@@ -5,7 +5,7 @@ Rules and strategies are given; nothing is judged or tried again here (`fallback
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -13,7 +13,9 @@ from array_api_compat import array_namespace
 from tercet.decoding.array_gaps import Array, log_probabilities, to_numpy
 from tercet.decoding.language import language_shares
 from tercet.decoding.options import DecodeOptions
+from tercet.decoding.rows import Row, Write
 from tercet.decoding.rules import Rule, rules_for
+from tercet.decoding.speculate import DraftedDecoder, Speculation
 from tercet.decoding.strategies import Greedy, Sample, Strategy
 from tercet.engine.protocol import Decoder, Projected, Session
 from tercet.text.tokenizer import Tokenizer
@@ -31,22 +33,6 @@ class Decoded:
     temperature: float
     language: str  # code
     language_probability: float | None = None  # of that language, where it was detected here
-
-
-@dataclass(slots=True)
-class _Row:
-    """A window on its way through the loop."""
-
-    number: int  # in the batch
-    prompt: tuple[int, ...]  # what comes before <|startoftranscript|>
-    language: str | None  # None until it is detected
-    leader: int  # the row whose language counts where this one's is not given
-    limit: int = 0  # tokens that it may write
-    language_probability: float | None = None
-    tokens: list[int] = field(default_factory=list)
-    sum_logprob: float = 0.0
-    no_speech_prob: float = 0.0
-    is_done: bool = False
 
 
 def compression_ratio(text: str) -> float:
@@ -76,7 +62,7 @@ def decode(
     what openai-whisper's `decode()` gives in fp32.
 
     Args:
-        decoder: Any engine's.
+        decoder: Any engine's; a `DraftedDecoder` gives the same sooner.
         windows: One per row, as `decoder.project` made them.
         tokenizer: Of the same model.
         options: What all rows share (`options.language` is for the caller).
@@ -109,11 +95,20 @@ def decode(
         keys = row_keys or range(n_rows)
         strategy = Sample(temperature, seed=seed, row_keys=keys, attempt=attempt)
     session = decoder.open(windows)
-    logits = _begin(session, rows, tokenizer, options)
+    logits, starts = _begin(session, rows, tokenizer, options)
     for row, begun in zip(rows, session.lengths.tolist(), strict=True):
         # The last token written needs no place in the cache: nothing follows it.
         row.limit = min(options.max_tokens or context // 2, context - begun + 1)
-    _run(session, rows, logits, rules, strategy, tokenizer.eot)
+
+    def write(logits: Array, seats: Sequence[Row]) -> None:
+        _write(logits, seats, rules, strategy, tokenizer.eot)
+
+    if isinstance(decoder, DraftedDecoder):
+        _run_drafted(
+            session, rows, logits, Speculation(decoder, session, windows, starts, write), write
+        )
+    else:
+        _run(session, rows, logits, write)
     return [_decoded(row, tokenizer, temperature) for row in rows]
 
 
@@ -124,18 +119,18 @@ def _new_row(
     leader: int,
     prompt: Sequence[int],
     context: int,
-) -> _Row:
+) -> Row:
     before: tuple[int, ...] = ()
     if len(prompt) > 0:
         kept = max(1, context // 2 - 1)
         before = (tokenizer.sot_prev, *prompt[-kept:])
-    return _Row(number, before, language, leader)
+    return Row(number, before, language, leader)
 
 
 def _begin(
-    session: Session, rows: list[_Row], tokenizer: Tokenizer, options: DecodeOptions
-) -> Array:
-    """Feed prompts and start sequences; return the logits of the first tokens.
+    session: Session, rows: list[Row], tokenizer: Tokenizer, options: DecodeOptions
+) -> tuple[Array, list[tuple[int, ...]]]:
+    """Feed prompts and start sequences; return the logits of the first tokens, and all that was fed, by row.
 
     Languages and the likelihood of silence are heard on the way, at <|startoftranscript|>.
     """
@@ -154,10 +149,10 @@ def _begin(
     # Token by token, so that a row's arithmetic does not depend on how many rows there are.
     for column in zip(*rest, strict=True):
         logits = session.step(np.array(column, dtype=np.int64)[:, None])[:, 0, :]
-    return logits
+    return logits, [(*start, *more) for start, more in zip(starts, rest, strict=True)]
 
 
-def _detect(logits: Array, rows: list[_Row], tokenizer: Tokenizer) -> None:
+def _detect(logits: Array, rows: list[Row], tokenizer: Tokenizer) -> None:
     """Give every row a language: its own, or what was heard in its leader's window."""
     if all(row.language is not None for row in rows):
         return
@@ -169,33 +164,42 @@ def _detect(logits: Array, rows: list[_Row], tokenizer: Tokenizer) -> None:
             row.language_probability = heard[row.language]
 
 
-def _rest_of_start(row: _Row, tokenizer: Tokenizer, options: DecodeOptions) -> tuple[int, ...]:
+def _rest_of_start(row: Row, tokenizer: Tokenizer, options: DecodeOptions) -> tuple[int, ...]:
     assert row.language is not None  # see `_detect`
     _, *rest = tokenizer.sot_sequence(row.language, options.task)
     return (*rest, tokenizer.no_timestamps) if options.without_timestamps else tuple(rest)
 
 
-def _run(
-    session: Session,
-    rows: list[_Row],
-    logits: Array,
-    rules: list[Rule],
-    strategy: Strategy,
-    eot: int,
-) -> None:
+def _run(session: Session, rows: list[Row], logits: Array, write: Write) -> None:
     """Write all rows to their ends; `logits` are those of their first tokens."""
     seats = rows  # who sits where in the session
     while True:
-        _write(logits, seats, rules, strategy, eot)
-        seats = _leave(session, seats)
+        write(logits, seats)
+        seats, _ = _leave(session, seats)
         if not seats:
             return
         last = [row.tokens[-1] for row in seats]
         logits = session.step(np.array(last, dtype=np.int64)[:, None])[:, 0, :]
 
 
+def _run_drafted(
+    session: Session, rows: list[Row], logits: Array, speculation: Speculation, write: Write
+) -> None:
+    """The same, several tokens at a time where they are guessed rightly."""
+    speculation.note_first()
+    write(logits, rows)
+    seats = rows
+    while True:
+        seats, order = _leave(session, seats)
+        if not seats:
+            return
+        if order is not None:
+            speculation.reorder(order)
+        speculation.advance(seats)
+
+
 def _write(
-    logits: Array, rows: list[_Row], rules: list[Rule], strategy: Strategy, eot: int
+    logits: Array, rows: Sequence[Row], rules: list[Rule], strategy: Strategy, eot: int
 ) -> None:
     """Add one token to every row. Rules write into `logits`, which the next step makes anew."""
     written, numbers = [row.tokens for row in rows], [row.number for row in rows]
@@ -210,19 +214,22 @@ def _write(
         row.is_done = token == eot or len(row.tokens) == row.limit
 
 
-def _leave(session: Session, seats: list[_Row]) -> list[_Row]:
-    """Take finished rows out of the session; the last rows take their places, which moves the fewest."""
+def _leave(session: Session, seats: list[Row]) -> tuple[list[Row], list[int] | None]:
+    """Take finished rows out of the session; the last rows take their places, which moves the fewest.
+
+    Returns who sits where now, and which old seat each one had; None where nothing was moved.
+    """
     places = [seat for seat, row in enumerate(seats) if not row.is_done]
     count = len(places)
     if count == len(seats) or count == 0:
-        return [seats[place] for place in places]
+        return [seats[place] for place in places], None
     behind = [place for place in places if place >= count]
     order = [seat if not seats[seat].is_done else behind.pop() for seat in range(count)]
     session.reorder(np.array(order, dtype=np.int64))
-    return [seats[place] for place in order]
+    return [seats[place] for place in order], order
 
 
-def _decoded(row: _Row, tokenizer: Tokenizer, temperature: float) -> Decoded:
+def _decoded(row: Row, tokenizer: Tokenizer, temperature: float) -> Decoded:
     assert row.language is not None  # see `_detect`
     text = tokenizer.decode(row.tokens).strip()
     return Decoded(

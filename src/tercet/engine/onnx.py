@@ -19,7 +19,8 @@ from tercet.convert.encoder import encoder_graph
 from tercet.convert.layers import Precision
 from tercet.engine.checks import check_states
 from tercet.engine.graph_encoder import GraphEncoder
-from tercet.engine.onnx_session import OnnxSession, failure
+from tercet.engine.onnx_bound import failure
+from tercet.engine.onnx_session import OnnxSession
 from tercet.engine.protocol import OpenGraph
 from tercet.errors import EngineError
 
@@ -130,6 +131,11 @@ class OnnxDecoder:
     def geometry(self) -> Geometry:
         """The model's sizes."""
         return self._checkpoint.geometry
+
+    @property
+    def steps_rows_together(self) -> bool:
+        """No: ONNX Runtime's attention takes several tokens for one row only."""
+        return False
 
     def project(self, states: np.ndarray) -> Window:
         """Compute a window's cross-attention (see `engine.protocol.Decoder.project`).

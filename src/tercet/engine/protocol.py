@@ -78,6 +78,13 @@ class Session(Protocol):
         """
         ...
 
+    def hidden(self) -> Array:
+        """What the last step's logits were made of: float32 [rows, k, width], after the final norm.
+
+        Good until the next step.
+        """
+        ...
+
     def roll_back(self, lengths: np.ndarray) -> None:
         """Forget tokens: shorten each row's cache to `lengths` (int64 [rows], none longer than now)."""
         ...
@@ -105,6 +112,11 @@ class Decoder(Protocol):
         """The model's sizes."""
         ...
 
+    @property
+    def steps_rows_together(self) -> bool:
+        """Whether several rows share a step of several tokens; else they take it one after the other."""
+        ...
+
     def project(self, states: Array) -> Projected:
         """Keys and values of cross-attention for one window's `states` [frames, width].
 
@@ -120,6 +132,27 @@ class Decoder(Protocol):
         ...
 
 
+class DraftSteps(Protocol):
+    """A draft head over the rows of a session; it keeps nothing of what it was asked before."""
+
+    def step(self, tokens: np.ndarray, hidden: Array) -> tuple[np.ndarray, np.ndarray, Array]:
+        """The likeliest next token of each row.
+
+        `tokens` int64 [rows] were written last, chosen from `hidden` float32 [rows, width]: the decoder's
+        (`Session.hidden`) or the draft's own. Returns tokens int64 NumPy [rows], their shares float32 NumPy
+        [rows] in 0..1, and hidden states [rows, width], good until the next step.
+        """
+        ...
+
+
+class Drafter(Protocol):
+    """A draft head (`checkpoint.heads.DraftHead`) on the engine of its decoder."""
+
+    def open(self, session: Session) -> DraftSteps:
+        """Start over the rows that a session of the decoder has now; good until it is reordered."""
+        ...
+
+
 class Projections(Sequence[Projected]):
     """Windows that are projected when they are asked for, and not kept: they are many times their states."""
 
@@ -130,6 +163,14 @@ class Projections(Sequence[Projected]):
 
     def __len__(self) -> int:
         return len(self._states)
+
+    def states(self, row: int) -> Array:
+        """A window's states, as they were given."""
+        return self._states[row]
+
+    def of(self, rows: Sequence[int]) -> "Projections":
+        """Some of the windows."""
+        return Projections(self._decoder, [self._states[row] for row in rows])
 
     def __getitem__(self, row: int) -> Projected:  # type: ignore[override]  # slices are not needed
         return self._decoder.project(self._states[row])

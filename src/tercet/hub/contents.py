@@ -20,7 +20,7 @@ _BESIDE_WEIGHTS = (
     "vocab.json", "merges.txt", "normalizer.json", "vocabulary.json", "vocabulary.txt",
 )  # fmt: skip
 _ADAPTER = ("adapter_model.safetensors", "adapter_config.json")  # as PEFT names them
-_CARDS = {"tags": "TAGS_CARD.md", "tokens": "TOKENS_CARD.md"}
+_CARDS = {"tags": "TAGS_CARD.md", "tokens": "TOKENS_CARD.md", "draft": "DRAFT_CARD.md"}
 _ALWAYS = (CARD, "MODEL_CARD.md", "LICENSE", "LICENSE.*", "NOTICE", "CITATION.cff")
 
 
@@ -130,14 +130,14 @@ def _check(folder: Path, kind: Kind, names: Collection[str]) -> None:
 def _head_alone(source: Path, include: Sequence[str]) -> Contents:
     """A head's file; its card, and, where its folder holds no model, what else belongs to it."""
     from tercet.checkpoint.head_file import is_head_file, open_head
-    from tercet.checkpoint.heads import TagHead
+    from tercet.checkpoint.head_settings import option_of
 
     if not is_head_file(source):
         raise CheckpointError(
             f"{source}: no head's file; name a folder that holds a model, or a head"
         )
     folder = source.parent
-    reading = "tags" if isinstance(open_head(source), TagHead) else "tokens"
+    reading = option_of(open_head(source))
     is_native = source.suffix == ".safetensors"
     files = {HEAD_FILES[reading] if is_native else source.name: source}
     beside = [_CARDS[reading]] if holds_model(folder) else [_CARDS[reading], *_ALWAYS]

@@ -81,6 +81,17 @@ def head_here(name: str | Path) -> Path | None:
         return None
 
 
+def names_head(name: str | Path) -> bool:
+    """Whether a name is a head's rather than a model's: a head's file, a known head, OWNER/NAME:FILE."""
+    from tercet.checkpoint.head_file import is_head_file
+
+    if (path := _existing_file(str(name))) is not None:
+        return is_head_file(path)
+    if isinstance(name, Path) or Path(name).suffix in _SUFFIXES or _ON_HUB.fullmatch(name):
+        return True
+    return known_head(name) is not None
+
+
 def load_head(
     name: str | Path,
     *,

@@ -15,6 +15,7 @@ TOKENIZER = "tokenizer.json"
 HEAD_FILES = {
     "tags": "tags.safetensors",
     "tokens": "tokens.safetensors",
+    "draft": "draft.safetensors",
 }  # beside a model's weights
 WEIGHT_FILES = (".pt", ".pth", ".bin", ".safetensors")
 _FORMS = (  # of the weights, best first: one file, or shards with an index

@@ -9,6 +9,7 @@ from tercet.audio.sources import AudioSource
 from tercet.decoding.fallback import FallbackPolicy
 from tercet.decoding.options import DecodeOptions
 from tercet.decoding.rules import suppressed_tokens
+from tercet.decoding.speculate import foreign_encoder
 from tercet.engine.heads import Heads, OpenCodes
 from tercet.errors import OptionError
 from tercet.longform.chunked import as_hf, check_readings, chunk_plan
@@ -115,6 +116,7 @@ def _parallel(
         heads=Heads(tags=instruments.heads.tags if wanted.tags else None, codes=wanted.codes),
         tag_windows=wanted.tags.windows if wanted.tags else None,
         speech=speech_ear(instruments, passes) if is_gateable else None,
+        draft=foreign_encoder(instruments.decoder),
     )
     is_gated = settings.gate is True or ear.speech is not None
     return ParallelListener(

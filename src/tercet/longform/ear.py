@@ -11,6 +11,7 @@ import numpy as np
 
 from tercet.audio.convention import window_mel
 from tercet.audio.windows import RATE_HZ, Window
+from tercet.decoding.drafts import HeardTwice
 from tercet.engine.heads import Heads, OpenTags
 from tercet.engine.protocol import Array, Encoded, Encoder
 from tercet.longform.passes import TAGS, TEXT, TOKENS, EncoderPass
@@ -50,6 +51,7 @@ class Ear:
     heads: Heads
     tag_windows: TagWindows | None = None  # needed where tags are wanted
     speech: "SpeechEar | None" = None  # for the gate, whether or not tags are wanted
+    draft: Encoder | None = None  # of a draft that hears with another encoder than the decoder's
 
     @property
     def needs_floor(self) -> bool:
@@ -84,7 +86,7 @@ class TrackEar:
                 continue
             encoded = self._encode(window, each)
             if TEXT in each.readings and window.has_speech:
-                states = encoded.states
+                states = self._for_text(encoded, window, each)
             if TAGS in each.readings:
                 rows = self._rows(encoded, window)
             if TOKENS in each.readings:
@@ -98,11 +100,18 @@ class TrackEar:
         for each in self._ear.passes:
             if TEXT in each.readings and window.has_speech:
                 encoded = self._encode(window, each)
-                return WindowHeard(encoded.states, None, None, self._speech(encoded, window, each))
+                states = self._for_text(encoded, window, each)
+                return WindowHeard(states, None, None, self._speech(encoded, window, each))
         return WindowHeard(None, None, None)
 
-    def _encode(self, window: Window, each: EncoderPass) -> Encoded:
-        encoder = self._ear.encoder
+    def _for_text(self, encoded: Encoded, window: Window, each: EncoderPass) -> Array:
+        """States for the decoder; beside its draft's own, where that hears with another encoder."""
+        if self._ear.draft is None:
+            return encoded.states
+        return HeardTwice(encoded.states, self._encode(window, each, self._ear.draft).states)
+
+    def _encode(self, window: Window, each: EncoderPass, encoder: Encoder | None = None) -> Encoded:
+        encoder = encoder or self._ear.encoder
         mel = window_mel(
             window.samples,
             each.convention,

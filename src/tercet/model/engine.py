@@ -85,6 +85,7 @@ class TorchDecoder:
         """
         self.module = module.eval()
         self.geometry = geometry
+        self.steps_rows_together = True
         self.alignment_heads = alignment_heads or default_alignment_heads(geometry)
 
     @torch.no_grad()
@@ -130,6 +131,7 @@ class TorchSession:
         self._cache = RaggedCache(len(self._cross), keys[:, :, :0])
         self._voices = np.arange(len(windows))  # which of the opened windows each row hears
         self._heads = alignment_heads
+        self._hidden = keys.new_zeros(keys.shape[0], 1, geometry.width)  # of the last step
         self._seen = keys.new_zeros(
             (keys.shape[0], len(alignment_heads), 0, keys.shape[2]), dtype=torch.float32
         )
@@ -172,8 +174,16 @@ class TorchSession:
             self._remember(seen, n)
         self._cache.lengths = self._cache.lengths + counts
         wanted = torch.from_numpy(np.ascontiguousarray(keep)).to(device)
-        kept = hidden.gather(1, wanted[:, :, None].expand(-1, -1, hidden.shape[2]))
-        return self._module.logits(kept)
+        self._hidden = hidden.gather(1, wanted[:, :, None].expand(-1, -1, hidden.shape[2]))
+        return self._module.logits(self._hidden)
+
+    def hidden(self) -> Tensor:
+        """What the last step's logits were made of, [rows, k, width]; good until the next step."""
+        return self._hidden
+
+    def heard(self, layer: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What one layer's cross-attention reads: keys, values, and which frames are a row's own."""
+        return (*self._cross[layer], self._heard)
 
     def roll_back(self, lengths: np.ndarray) -> None:
         """Shorten each row's cache to `lengths` (int64 [rows]).

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tercet.checkpoint.head_settings import option_of
 from tercet.checkpoint.heads import TagHead
 from tercet.dataset.whole_file import whole_file
 from tercet.errors import OutputError
@@ -136,8 +137,12 @@ def _pipeline(facts: Facts) -> str | None:
 
 
 def _tags(facts: Facts) -> list[str]:
-    kinds = {"tags" if isinstance(head, TagHead) else "tokens" for head in facts.heads.values()}
-    extra = {"tags": "sound-event-detection", "tokens": "speech-tokens"}
+    kinds = {option_of(head) for head in facts.heads.values()}
+    extra = {
+        "tags": "sound-event-detection",
+        "tokens": "speech-tokens",
+        "draft": "speculative-decoding",
+    }
     is_student = facts.model is not None and facts.is_taught
     tags = ["tercet", "whisper", *(["knowledge-distillation"] if is_student else [])]
     return [*tags, *(extra[each] for each in sorted(kinds))]

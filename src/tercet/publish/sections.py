@@ -1,7 +1,8 @@
 """The sections of a card, each from what is known; one of which nothing is known is left out."""
 
 from tercet.checkpoint.head_naming import head_shapes
-from tercet.checkpoint.heads import Head, TagHead
+from tercet.checkpoint.head_settings import option_of
+from tercet.checkpoint.heads import DraftHead, Head, TagHead
 from tercet.hub.contents import CARD
 from tercet.publish.elsewhere import whisper_cpp_note
 from tercet.publish.facts import AdapterFacts, Facts, ModelFacts, TeacherFacts
@@ -63,8 +64,12 @@ def _opening(facts: Facts) -> str:
     encoders = {head.origin.encoder_name for head in facts.heads.values()} - {""}
     on = f", on the encoder of Whisper {', '.join(sorted(encoders))}" if encoders else ""
     kinds = {
-        "sounds" if isinstance(head, TagHead) else "speech tokens" for head in facts.heads.values()
+        "sounds" if isinstance(head, TagHead) else "speech tokens"
+        for head in facts.heads.values()
+        if not isinstance(head, DraftHead)
     }
+    if not kinds:
+        return f"Drafts text for a Whisper's decoder, which verifies it, with Tercet{on}."
     return f"Reads {' and '.join(sorted(kinds))} off recordings, with Tercet{on}."
 
 
@@ -174,10 +179,10 @@ def _use_of_heads(facts: Facts, name: str) -> list[str]:
     published = {each.path.name: each.name for each in facts.contents.files}
     calls = []
     for file, head in facts.heads.items():
-        reading = "tags" if isinstance(head, TagHead) else "tokens"
+        option = option_of(head)
         place = f"{name}:{published.get(file, file)}"
-        words.append(f'{reading}="{place}"')
-        call = "tag" if reading == "tags" else "tokenize"
+        words.append(f'{option}="{place}"')
+        call = {"tags": "tag", "tokens": "tokenize", "draft": "transcribe"}[option]
         calls.append(f'print(model.{call}("street.ogg"))')
     if not facts.heads:
         return []
@@ -194,7 +199,7 @@ def _heads(facts: Facts) -> list[str]:
         encoder, licence = head.origin.encoder_name, head.origin.licence
         lines.append(f"| `{file}` | {_reads(head)} | {size:.2g} M | {encoder} | {licence} |")
     names = {each.name for each in facts.contents.files}
-    cards = [name for name in ("TAGS_CARD.md", "TOKENS_CARD.md") if name in names]
+    cards = [name for name in ("TAGS_CARD.md", "TOKENS_CARD.md", "DRAFT_CARD.md") if name in names]
     if cards:
         told = ", ".join(f"[{name}]({name})" for name in cards)
         lines += ["", f"How they were made and how good they are: {told}."]
@@ -206,6 +211,8 @@ def _reads(head: Head) -> str:
         shown = "" if head.labels is None else f": {'; '.join(head.labels[:20])}"
         more = "; ..." if head.labels is not None and head.n_labels > 20 else ""
         return f"{head.n_labels} sounds{shown}{more}".replace("|", "/")
+    if isinstance(head, DraftHead):
+        return f"nothing by itself: it drafts text for the decoder, {head.shortlist} tokens"
     depth = "" if head.depth == 1 else f" on {head.depth} levels"
     rows = head.codebook_size - (head.mask_code is not None)
     return f"speech tokens: {rows} codes{depth}, {head.rate_hz:g} a second"

@@ -274,8 +274,8 @@ def setting(**values):
         (TAGS, lambda told: told.update(format="1"), "format '1' is none of Tercet's"),
         (
             TAGS,
-            lambda told: told.update(head="draft"),
-            "a head 'draft', which is not tags or tokens",
+            lambda told: told.update(head="speaker"),
+            "a head 'speaker', which is not tags or tokens or draft",
         ),
         (TAGS, lambda told: told.update(extra=1), "unknown 'extra'"),
         (TAGS, lambda told: told.pop("settings"), "no 'settings'"),
@@ -393,7 +393,7 @@ def test_metadata_that_is_no_object_is_one_line(rewritten, text):
         (TAGS, {"mode": "last_mlp"}, "this one tells its own"),
         (TAGS, {"labels": ["a", "b"]}, "2 labels for a head of 3"),
         (TAGS, {"labels": ["a", "b", "b"]}, "the label 'b' is there twice"),
-        (TOKENS, {"labels": ["a"]}, "a quantizer has no labels"),
+        (TOKENS, {"labels": ["a"]}, "only a tag head has labels"),
     ],
 )
 def test_options_that_do_not_fit_a_head_are_one_line(rewritten, head, options, said):
@@ -403,4 +403,4 @@ def test_options_that_do_not_fit_a_head_are_one_line(rewritten, head, options, s
 @pytest.mark.parametrize("options", [{"mode": "last_mlp"}, {"labels": ["a"]}])
 def test_ichigos_file_takes_no_option_of_tag_heads(options):
     path = FIXTURES / "ichigo_parity_merged_tiny.pth"
-    assert "a quantizer has no" in refused(path, OptionError, **options)
+    assert "only a tag head has" in refused(path, OptionError, **options)

@@ -19,6 +19,7 @@ class ScriptedSession:
     decoder: "ScriptedDecoder"
     voices: list[int]
     histories: list[list[int]]
+    kept: int = 1  # positions whose logits the last step gave
 
     @property
     def rows(self) -> int:
@@ -42,7 +43,11 @@ class ScriptedSession:
             logits.append(
                 [self.decoder.scores(voice, history[: before + place + 1]) for place in places]
             )
+        self.kept = keep.shape[1]
         return self.decoder.convert(np.array(logits, dtype=np.float32))
+
+    def hidden(self):
+        return self.decoder.convert(np.zeros((self.rows, self.kept, 4), np.float32))
 
     def roll_back(self, lengths):
         self.histories = [h[:n] for h, n in zip(self.histories, lengths, strict=True)]
@@ -69,6 +74,7 @@ class ScriptedDecoder:
     convert: Callable[[np.ndarray], object] = lambda logits: logits
     steps: list[tuple[int, ...]] = field(default_factory=list)
     reorders: list[list[int]] = field(default_factory=list)
+    steps_rows_together: bool = True
 
     @property
     def geometry(self) -> Geometry:

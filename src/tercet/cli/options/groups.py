@@ -14,6 +14,7 @@ from tercet.errors import OptionError
 
 OUTPUT, MODEL, AUDIO = "Output", "Model", "Audio"
 NO_HEAD = "none"  # for `tercet.load_model`: none at all
+_NGRAM = "ngram"  # a draft that is no file
 
 
 def output_format(
@@ -121,18 +122,20 @@ class ModelOptions(Options):
 
     @property
     def heads(self) -> dict[str, str]:
-        """The heads that are named; a command that reads without one has no option for it.
+        """The heads that are named, a draft among them; a command has options for those that it reads with.
 
         "none" among them means none, though one may lie beside the model (`tercet.load_model`).
         """
-        named = {name: getattr(self, name, None) for name in ("tags", "tokens")}
+        named = {name: getattr(self, name, None) for name in ("tags", "tokens", "draft")}
         return {name: head for name, head in named.items() if head is not None}
 
     @property
     def shown_names(self) -> str:
         """The model, the adapter and the heads that are named, for the bar while one of them is fetched."""
         others = (self.adapter, *self.heads.values())
-        return ", ".join([self.model, *(each for each in others if each not in (None, NO_HEAD))])
+        return ", ".join(
+            [self.model, *(each for each in others if each not in (None, NO_HEAD, _NGRAM))]
+        )
 
     def model_settings(self) -> dict[str, Any]:
         """What of the model a result depends on, heads and adapter aside.
@@ -162,6 +165,16 @@ class TokenHeadOptions(Options):
     """Which quantizer makes speech tokens."""
 
     tokens: str | None = _head("The quantizer behind speech tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftOptions(Options):
+    """What guesses the decoder's text."""
+
+    draft: str | None = valued(
+        MODEL, "auto", values.head, "DRAFT",
+        "Text sooner, the same: auto (the model's own draft), none, ngram, a draft's file, a smaller model.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

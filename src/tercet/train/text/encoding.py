@@ -8,13 +8,14 @@ import numpy as np
 from tercet.audio.convention import SHARED, window_mel
 from tercet.checkpoint import Checkpoint
 from tercet.convert.fingerprint import encoder_digest
-from tercet.dataset.encoded import About
+from tercet.dataset.encoded import About, EncodedReader
 from tercet.dataset.encoded_writing import EncodedWriter
 from tercet.engine.choice import choose
 from tercet.engine.protocol import Encoder
 from tercet.loading import open_parts
-from tercet.train.text.material import Lesson, check_recordings
+from tercet.train.text.material import Lesson, Split, check_recordings
 from tercet.train.text.sound import SpanReader
+from tercet.train.watch import Watcher, hearing_notes
 
 _SAMPLES_PER_STATE = 320
 
@@ -44,6 +45,25 @@ class Hearing:
         mel = window_mel(samples, SHARED, n_mels=self._checkpoint.geometry.n_mels)
         real = min(-(-samples.size // _SAMPLES_PER_STATE), mel.shape[1] // 2)
         return np.asarray(self._encoder.encode(mel, real_frames=real).states, np.float32)
+
+
+def heard_once(
+    ear: Checkpoint, name: str, divided: Sequence[Split], folder: Path, watcher: Watcher
+) -> dict[str, EncodedReader]:
+    """The states of all windows of some sets, by set; what is not in the folder yet is heard now.
+
+    Raises:
+        TercetError: as `encode_lessons`; DataError, too, where the folder is damaged.
+    """
+    hearing, about = Hearing(ear), about_states(ear, name)
+    for split in divided:
+        lessons: list[Lesson] = [*split.train, *split.held_out]
+        tell = hearing_notes(watcher, split.name, len(lessons))
+        encode_lessons(folder / split.name, hearing, about, lessons, tell)
+    readers = {split.name: EncodedReader(folder / split.name, about=about) for split in divided}
+    for reader in readers.values():
+        reader.check()
+    return readers
 
 
 def encode_lessons(

@@ -26,14 +26,14 @@ from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.task import Items, TrainData
 from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
-from tercet.train.text.encoding import Hearing, about_states, encode_lessons
+from tercet.train.text.encoding import heard_once
 from tercet.train.text.held_out import HeldOut
-from tercet.train.text.material import Lesson, Split, check_recordings, splits
+from tercet.train.text.material import Split, check_recordings, splits
 from tercet.train.text.publishing import ADAPTER, MODEL, publish_run
 from tercet.train.text.recipe import TextRecipe
 from tercet.train.text.report import closing_notes, mix_notes, write_report
 from tercet.train.text.task import Networks, TextTask
-from tercet.train.watch import Unwatched, Watcher, hearing_notes
+from tercet.train.watch import Unwatched, Watcher
 
 ENCODED = "encoded"
 
@@ -201,16 +201,7 @@ def _encoded(
     ear, name = pair.student, values.student
     if values.hears and pair.teacher is not None:
         ear, name = pair.teacher, values.teacher
-    hearing = Hearing(ear)
-    about = about_states(ear, name)
-    for split in divided:
-        lessons: list[Lesson] = [*split.train, *split.held_out]
-        tell = hearing_notes(watcher, split.name, len(lessons))
-        encode_lessons(folder / split.name, hearing, about, lessons, tell)
-    readers = {split.name: EncodedReader(folder / split.name, about=about) for split in divided}
-    for reader in readers.values():
-        reader.check()
-    return readers
+    return heard_once(ear, name, divided, folder, watcher)
 
 
 def _networks(values: TextRecipe, pair: _Pair) -> Networks:

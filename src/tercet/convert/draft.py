@@ -1,0 +1,86 @@
+"""A draft head as an ONNX graph: a word and a hidden state per row in, the next token and state out.
+
+See `checkpoint.heads.DraftHead`. Accepts and rejects nothing.
+"""
+
+import numpy as np
+
+from tercet.checkpoint.arrays import Arrays, Checkpoint
+from tercet.checkpoint.heads import DraftHead, HeadArrays
+from tercet.convert.builder import Graph, GraphBuilder, Store
+from tercet.convert.cross import CrossAttention
+from tercet.convert.decoder import EMBEDDING
+from tercet.convert.layers import Precision, add_mlp, add_norm, add_projection
+from tercet.convert.linear import Kind, Matrices, add_linear
+from tercet.convert.quantize import quantize
+
+_SHORTLIST = "shortlist"
+
+
+def draft_graph(
+    head: DraftHead, checkpoint: Checkpoint, precision: Precision, *, store: Store | None = None
+) -> Graph:
+    """One step of a draft.
+
+    Inputs:
+        `word`: float32 [rows, 1, width], the decoder's embedding of what was written last.
+        `hidden`: float32 [rows, 1, width], what that was chosen from: the decoder's hidden state after its
+            final norm, or the draft's own.
+        `cross_...`: see `cross.CrossAttention`; keys and values of the head's layer alone.
+
+    Outputs:
+        `same_...`: see `cross.CrossAttention`.
+        `next`: int64 [rows, 1], the likeliest token of the shortlist.
+        `share`: float32 [rows, 1], its probability among them.
+        `next_hidden`: float32 [rows, 1, width].
+
+    Args:
+        head: Any draft of the checkpoint's decoder.
+        checkpoint: The decoder; of it the shortlist's embeddings are read.
+        precision: How matrices are multiplied, and how cross-attention's keys and values come.
+        store: See `GraphBuilder`.
+    """
+    arrays: Matrices[Arrays] = Matrices(head.arrays)
+    attention = precision.attention
+    builder = GraphBuilder("whisper_draft", store=store)
+    word = builder.input("word", np.float32, ["rows", 1, head.width])
+    hidden = builder.input("hidden", np.float32, ["rows", 1, head.width])
+    known = add_norm(builder, arrays, hidden, "hidden_norm")
+    both = builder.op("Concat", add_norm(builder, arrays, word, "token_norm"), known, axis=-1)
+    value = add_projection(builder, arrays, both, "fuse", attention)
+    cross = CrossAttention(builder, Matrices(checkpoint), precision, value)
+    normed = add_norm(builder, arrays, value, "block.encoder_attn_layer_norm")
+    queries = add_projection(builder, arrays, normed, "block.encoder_attn.q_proj", attention)
+    heard, _ = cross.attend(queries, head.layer, [])
+    heard = add_projection(builder, arrays, heard, "block.encoder_attn.out_proj", attention)
+    value = builder.op("Add", value, heard)
+    value = builder.op("Add", value, add_mlp(builder, arrays, value, "block", precision))
+    normed = add_norm(builder, arrays, value, "layer_norm")
+    rows: Matrices[Arrays] = Matrices(shortlisted(head, checkpoint, precision.vocabulary))
+    logits = add_linear(builder, rows, normed, (_SHORTLIST,), None, precision.vocabulary)
+    _add_choice(builder, logits, head)
+    builder.output(normed, "next_hidden", np.float32, ["rows", 1, head.width])
+    return builder.finish()
+
+
+def shortlisted(head: DraftHead, checkpoint: Checkpoint, kind: Kind) -> HeadArrays:
+    """The embeddings of the tokens that a draft can propose, as `shortlist.weight`; a few MB."""
+    name, ids = f"{EMBEDDING}.weight", head.token_ids
+    place = f"{_SHORTLIST}.weight"
+    if kind == "float":
+        table = np.asarray(checkpoint.read(name)[ids], np.float32)
+        return HeadArrays({place: table}, path=head.arrays.path)
+    stored = checkpoint.read_int8(name) or quantize(checkpoint.read(name).astype(np.float32), name)
+    return HeadArrays({place: stored.values[ids]}, {place: stored.scales[ids]}, head.arrays.path)
+
+
+def _add_choice(builder: GraphBuilder, logits: str, head: DraftHead) -> None:
+    """The likeliest token, and its share."""
+    last = builder.constant([-1])
+    best = builder.op("ArgMax", logits, axis=-1, keepdims=0)
+    ids = builder.weight("token_ids", head.token_ids)
+    builder.output(builder.op("Gather", ids, best), "next", np.int64, ["rows", 1])
+    top = builder.op("ReduceMax", logits, last, keepdims=0)
+    total = builder.op("ReduceLogSumExp", logits, last, keepdims=0)
+    share = builder.op("Exp", builder.op("Sub", top, total))
+    builder.output(share, "share", np.float32, ["rows", 1])

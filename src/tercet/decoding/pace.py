@@ -1,0 +1,141 @@
+"""How far ahead to draft, and when not to: decided from what steps, drafts and guesses were measured to cost.
+
+Nothing here changes what is written, only how soon.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+_WEIGHT = 0.1  # of a new measurement in a running mean
+_FIRST_PLAIN = 3  # plain rounds before the first draft, so that there is something to compare with
+_REFRESHED = 64  # drafted rounds after which one is plain again
+_TRIED = 6  # rounds after which a draft must have paid
+_RETRIED = 3  # rounds of a later trial
+_REST, _LONGEST_REST = 32, 2048  # plain rounds before the next trial; doubled each time
+MOST = 8  # tokens that are ever drafted at once
+
+
+@dataclass(slots=True)
+class _Costs:
+    """Running means for sessions of so many rows; None: not measured yet."""
+
+    plain_s: float | None = None  # a round of one token per row
+    owed: int = _FIRST_PLAIN  # plain rounds to come, for the sake of that figure
+    drafted: int = 0  # drafted rounds so far
+    draft_s: float | None = None  # a further token to draft
+    verify_s: float | None = None  # a further token to verify
+    gain: float = (
+        1.0  # time that plain rounds would have taken over the time that drafted ones took
+    )
+    trial: int = _TRIED  # rounds until it is judged
+    rest: int = 0  # plain rounds to come
+    next_rest: int = _REST
+
+
+@dataclass(slots=True)
+class Tally:
+    """What speculation did so far."""
+
+    rounds: int = 0  # passes of the decoder over drafted rows, with guesses or without
+    verified: int = 0  # of them, those that had guesses to verify; by row
+    guessed: int = 0  # tokens that were to be verified
+    accepted: int = 0  # of them, those that the decoder wrote itself
+    first_guessed: int = 0  # first guesses of a row's round
+    first_accepted: int = 0
+    written: int = 0  # tokens written in those rounds
+
+
+@dataclass(slots=True)
+class Pace:
+    """Costs of one decoder and one draft. Kept as long as both, over all windows."""
+
+    is_adaptive: bool = True  # False: always draft `most` tokens
+    most: int = MOST
+    tally: Tally = field(default_factory=Tally)
+    _costs: dict[int, _Costs] = field(default_factory=dict)  # by rows
+    _trust: float = 1.0  # how often guesses come true, relative to what their shares say
+
+    def is_on(self, rows: int) -> bool:
+        """Whether the next round should be drafted."""
+        costs = self._of(rows)
+        return not self.is_adaptive or not (costs.rest or costs.owed)
+
+    def is_worth_verifying(self, rows: int, share: float) -> bool:
+        """Whether a guess pays that comes true with this likelihood, all before it included."""
+        costs = self._of(rows)
+        if not self.is_adaptive or costs.plain_s is None or costs.verify_s is None:
+            return True
+        return self._trust * share * costs.plain_s >= costs.verify_s
+
+    def is_worth_going_on(self, rows: int, share: float) -> bool:
+        """Whether to draft another token behind one that comes true with this likelihood."""
+        costs = self._of(rows)
+        if not self.is_adaptive or costs.plain_s is None:
+            return True
+        further = (costs.verify_s or 0.0) + (costs.draft_s or 0.0)
+        return self._trust * share * costs.plain_s >= further
+
+    def note_plain(self, rows: int, seconds: float) -> None:
+        """A round of one token for each row took so long."""
+        costs = self._of(rows)
+        costs.plain_s = _mean(costs.plain_s, seconds)
+        costs.rest, costs.owed = max(0, costs.rest - 1), max(0, costs.owed - 1)
+
+    def note_drafted(
+        self,
+        rows: int,
+        *,
+        draft_s: float,
+        verify_s: float,
+        rest_s: float,
+        guesses: Sequence[int],
+        agreed: Sequence[int],
+        expected: float,
+    ) -> None:
+        """A drafted round is over.
+
+        Args:
+            rows: Of the session.
+            draft_s: What drafting took.
+            verify_s: The decoder's step, and writing each row's first token.
+            rest_s: Writing the others.
+            guesses: How many each row had.
+            agreed: How many of them came true.
+            expected: How many were to come true, by their shares.
+        """
+        costs = self._of(rows)
+        deepest = max(guesses)
+        if deepest:
+            costs.draft_s = _mean(costs.draft_s, draft_s / deepest)
+            self._trust = _mean(self._trust, sum(agreed) / max(expected, 1e-3))
+            self._trust = min(max(self._trust, 0.2), 2.0)
+        self._count(rows, guesses, agreed)
+        costs.drafted += 1
+        costs.owed += costs.drafted % _REFRESHED == 0
+        if costs.plain_s is None:
+            return
+        if deepest:
+            costs.verify_s = _mean(costs.verify_s, max(0.0, verify_s - costs.plain_s) / deepest)
+        written = 1 + sum(agreed) / rows
+        costs.gain = _mean(costs.gain, written * costs.plain_s / (draft_s + verify_s + rest_s))
+        costs.trial -= 1
+        if self.is_adaptive and costs.trial <= 0 and costs.gain < 1:
+            costs.rest, costs.trial, costs.gain = costs.next_rest, _RETRIED, 1.0
+            costs.next_rest = min(2 * costs.next_rest, _LONGEST_REST)
+
+    def _count(self, rows: int, guesses: Sequence[int], agreed: Sequence[int]) -> None:
+        tally = self.tally
+        tally.rounds += rows
+        tally.verified += sum(each > 0 for each in guesses)
+        tally.guessed += sum(guesses)
+        tally.accepted += sum(agreed)
+        tally.first_guessed += sum(each > 0 for each in guesses)
+        tally.first_accepted += sum(each > 0 for each in agreed)
+        tally.written += rows + sum(agreed)
+
+    def _of(self, rows: int) -> _Costs:
+        return self._costs.setdefault(rows, _Costs())
+
+
+def _mean(before: float | None, now: float) -> float:
+    return now if before is None else before + _WEIGHT * (now - before)

@@ -1,0 +1,152 @@
+"""From what a caller calls a draft to a decoder that is sped up by it: find it, check it, open it.
+
+What drafts do is `decoding/drafts.py`'s concern.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tercet.checkpoint import Checkpoint, open_checkpoint
+from tercet.checkpoint.adapter import AdaptedCheckpoint
+from tercet.checkpoint.heads import DraftHead
+from tercet.convert.fingerprint import are_alike
+from tercet.convert.head_fit import check_fits
+from tercet.decoding.drafts import DecoderDraft, Draft, HeadDraft, NgramDraft
+from tercet.decoding.speculate import DraftedDecoder
+from tercet.engine.choice import Choice
+from tercet.engine.protocol import Decoder, Drafter, Encoder
+from tercet.errors import HeadError, OptionError
+from tercet.hub import find_model
+from tercet.hub.heads import heads_beside, load_head, names_head
+
+AUTO, NONE, NGRAM = "auto", "none", "ngram"
+OpenParts = Callable[[Checkpoint], tuple[Encoder, Decoder]]  # of a draft that is a model
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDraft:
+    """What was found: a head, a model, or `NGRAM`."""
+
+    name: str
+    head: DraftHead | None = None
+    model: Checkpoint | None = None
+    shares_encoder: bool = True  # of a model: its encoder is the teacher's
+
+
+def check_draft_name(name: object) -> None:
+    """What is given as `draft=` is a name.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if not isinstance(name, str | Path) or not str(name):
+        raise OptionError(
+            f"draft is {name!r}; give {AUTO!r}, {NONE!r}, {NGRAM!r}, a draft's file, or a smaller model"
+        )
+
+
+def find_draft(
+    checkpoint: Checkpoint,
+    model_name: str,
+    name: str | Path,
+    *,
+    offline: bool | None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> FoundDraft | None:
+    """The draft that a caller names, or the one that came with the model; None where there is none.
+
+    Raises:
+        ModelNotFoundError: the name leads nowhere.
+        CheckpointError: the file is damaged.
+        HeadError: it is a head of another kind, or of another decoder.
+        FingerprintError: it was trained on another encoder.
+        OptionError: it is a model that cannot draft for this one.
+    """
+    text = str(name)
+    if text == NONE:
+        return None
+    if text == NGRAM:
+        return FoundDraft(NGRAM)
+    if text == AUTO:
+        beside = heads_beside(checkpoint.path).get("draft")
+        # What came with a model was made for it as it was before an adapter.
+        if beside is None or isinstance(checkpoint, AdaptedCheckpoint):
+            return None
+        name = beside
+    if text == AUTO or names_head(name):
+        head = load_head(name, offline=offline, on_progress=on_progress)
+        if not isinstance(head, DraftHead):
+            raise HeadError(f"{name}: is no draft; give it as tags= or tokens=, not as draft=")
+        check_fits(head, checkpoint, model_name=model_name)
+        return FoundDraft(Path(name).name if text != AUTO else f"{model_name}'s own", head=head)
+    model = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
+    _check_model(model, checkpoint, text, model_name)
+    return FoundDraft(text, model=model, shares_encoder=are_alike(model, checkpoint))
+
+
+def open_drafted(
+    found: FoundDraft | None,
+    decoder: Decoder,
+    checkpoint: Checkpoint,
+    choice: Choice,
+    threads: int | None,
+    open_parts: OpenParts,
+) -> Decoder:
+    """The decoder with its draft; itself where there is none.
+
+    Raises:
+        EngineError: the engine refused the draft.
+    """
+    if found is None:
+        return decoder
+    draft: Draft
+    if found.head is not None:
+        drafter = _drafter(found.head, decoder, checkpoint, choice, threads)
+        draft = HeadDraft(found.name, drafter)
+    elif found.model is not None:
+        encoder, smaller = open_parts(found.model)
+        draft = DecoderDraft(found.name, smaller, None if found.shares_encoder else encoder)
+    else:
+        draft = NgramDraft()
+    return DraftedDecoder(decoder, draft)
+
+
+def _check_model(draft: Checkpoint, teacher: Checkpoint, name: str, model_name: str) -> None:
+    """A smaller decoder with the same words, that hears windows as its teacher does."""
+    mine, its = draft.geometry, teacher.geometry
+    if mine.vocab_size != its.vocab_size:
+        raise OptionError(
+            f"draft {name!r} has a vocabulary of {mine.vocab_size}, {model_name!r} one of {its.vocab_size}; "
+            "give a draft with the same vocabulary"
+        )
+    is_larger = mine.decoder_layers > its.decoder_layers or mine.width > its.width
+    if is_larger or (mine.decoder_layers, mine.width) == (its.decoder_layers, its.width):
+        raise OptionError(
+            f"draft {name!r} has {mine.decoder_layers} decoder layers of width {mine.width}, {model_name!r} "
+            f"{its.decoder_layers} of {its.width}; a draft must be smaller than what it drafts for"
+        )
+    if draft.generation.true_length != teacher.generation.true_length:
+        raise OptionError(
+            f"draft {name!r} and {model_name!r} differ in whether they hear windows padded to 30 s; give a "
+            "draft that was made for it"
+        )
+
+
+def _drafter(
+    head: DraftHead,
+    decoder: Decoder,
+    checkpoint: Checkpoint,
+    choice: Choice,
+    threads: int | None,
+) -> Drafter:
+    if choice.encoder == "torch":
+        from tercet.model.draft import TorchDrafter
+        from tercet.model.engine import TorchDecoder
+
+        assert isinstance(decoder, TorchDecoder)  # of the engine that was chosen
+        return TorchDrafter(head, decoder, device=choice.device, dtype=choice.compute_type)
+    from tercet.engine.onnx import PRECISIONS
+    from tercet.engine.onnx_draft import OnnxDrafter
+
+    return OnnxDrafter(head, checkpoint, PRECISIONS[choice.compute_type], threads=threads)

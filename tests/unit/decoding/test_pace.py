@@ -1,0 +1,118 @@
+"""How far ahead is drafted follows from what was measured; a draft that does not pay is left alone."""
+
+import pytest
+
+from tercet.decoding.pace import Pace
+
+
+def rounds(
+    pace: Pace, n: int, *, guessed: int, agreed: int, draft_s: float, verify_s: float
+) -> None:
+    for _ in range(n):
+        pace.note_drafted(
+            1,
+            draft_s=draft_s,
+            verify_s=verify_s,
+            rest_s=0.0,
+            guesses=[guessed],
+            agreed=[agreed],
+            expected=float(agreed),
+        )
+
+
+def ready(plain_s: float = 1.0) -> Pace:
+    pace = Pace()
+    while not pace.is_on(1):
+        pace.note_plain(1, plain_s)
+    return pace
+
+
+def test_a_few_plain_rounds_come_first_so_that_there_is_something_to_compare_with() -> None:
+    pace = Pace()
+    assert not pace.is_on(1)
+    for _ in range(3):
+        pace.note_plain(1, 1.0)
+    assert pace.is_on(1)
+    assert not pace.is_on(2), "what one row costs says nothing of two"
+
+
+def test_a_draft_that_pays_stays_on_but_for_a_plain_round_now_and_then() -> None:
+    pace = ready()
+    on = 0
+    for _ in range(640):
+        if pace.is_on(1):
+            on += 1
+            rounds(pace, 1, guessed=4, agreed=3, draft_s=0.2, verify_s=1.3)
+        else:
+            pace.note_plain(1, 1.0)
+    assert 640 * 63 / 65 <= on < 640
+
+
+def test_a_draft_that_costs_more_than_it_saves_rests_longer_and_longer() -> None:
+    pace = ready()
+    on = [0, 0, 0, 0]
+    for quarter in range(4):
+        for _ in range(1000):
+            if pace.is_on(1):
+                on[quarter] += 1
+                rounds(pace, 1, guessed=4, agreed=0, draft_s=0.5, verify_s=1.5)
+            else:
+                pace.note_plain(1, 1.0)
+    assert on[0] <= 40
+    assert sum(on[1:]) <= 12, "a hopeless draft is hardly ever tried again"
+
+
+def test_a_draft_that_begins_to_pay_is_found_out() -> None:
+    pace = ready()
+    rounds(pace, 6, guessed=4, agreed=0, draft_s=0.5, verify_s=1.5)
+    assert not pace.is_on(1)
+    for _ in range(32):
+        pace.note_plain(1, 1.0)
+    assert pace.is_on(1)
+    rounds(pace, 20, guessed=4, agreed=4, draft_s=0.2, verify_s=1.3)
+    assert pace.is_on(1)
+
+
+def test_guesses_are_worth_what_they_save() -> None:
+    """A plain round takes 1 s, verifying one more token 0.1 s, drafting one 0.2 s."""
+    pace = ready()
+    rounds(pace, 50, guessed=4, agreed=4, draft_s=0.8, verify_s=1.4)
+    assert pace.is_worth_verifying(1, 0.11)
+    assert not pace.is_worth_verifying(1, 0.09)
+    assert pace.is_worth_going_on(1, 0.31)
+    assert not pace.is_worth_going_on(1, 0.29)
+
+
+def test_a_draft_that_is_too_sure_of_itself_is_believed_less() -> None:
+    pace = ready()
+    for _ in range(100):
+        pace.note_drafted(
+            1, draft_s=0.2, verify_s=1.1, rest_s=0.0, guesses=[1], agreed=[0], expected=0.9
+        )
+    # Half true at most now: 0.2 is the least that is ever believed.
+    assert not pace.is_worth_going_on(1, 0.99)
+
+
+def test_a_pace_that_adapts_to_nothing_is_always_on() -> None:
+    pace = Pace(is_adaptive=False, most=3)
+    assert pace.is_on(1)
+    rounds(pace, 50, guessed=3, agreed=0, draft_s=9.0, verify_s=9.0)
+    assert pace.is_on(1)
+    assert pace.is_worth_going_on(1, 0.0)
+    assert pace.is_worth_verifying(1, 0.0)
+
+
+def test_the_tally_counts_first_guesses_and_passes() -> None:
+    pace = Pace()
+    pace.note_drafted(
+        2, draft_s=0, verify_s=1, rest_s=0, guesses=[3, 2], agreed=[2, 0], expected=3.0
+    )
+    pace.note_drafted(
+        2, draft_s=0, verify_s=1, rest_s=0, guesses=[0, 1], agreed=[0, 1], expected=0.5
+    )
+    tally = pace.tally
+    assert (6, 3) == (tally.guessed, tally.accepted)
+    assert (3, 2) == (tally.first_guessed, tally.first_accepted)
+    assert 4 == tally.rounds
+    assert 7 == tally.written
+    assert 7 / 4 == pytest.approx(tally.written / tally.rounds)
