@@ -43,23 +43,21 @@ def load_model(
     Args:
         name: A known name ("base", "small", "distil-large-v3", ...), a folder or file (Hugging Face's,
             OpenAI's, CTranslate2's or Tercet's layout), or a hub id ("owner/name").
-        draft: What guesses the decoder's next tokens, which it verifies several at a time: the text stays the
-            same, and comes sooner. "auto": the draft that came with the model, if any; "none"; "ngram": what
-            followed the same words before; a draft's file; or a smaller model with the same vocabulary.
+        draft: What guesses the next tokens, so that the same text comes sooner: "auto" (what came with the
+            model, if anything), "none", "ngram", a draft's file, or a smaller model of the same vocabulary.
         tags: A tag head, for sound events: a file (Tercet's, Whisper-AT's .pth), a known name
             ("whisper-at:medium"), or "owner/name:file" on the hub. None: the one that came with the model, if
             any; "none": no tags.
-        tokens: A quantizer, for speech tokens: likewise (Tercet's, Ichigo's .pth, WhisperSpeech's .model).
+        tokens: A quantizer, likewise (Tercet's, Ichigo's .pth, WhisperSpeech's .model).
         adapter: A LoRA adapter of PEFT, merged into the model: a folder, its file of weights, a hub id, or
             the name of one that came with the model ("true-length"). If it changes the encoder, heads that
             lie beside the model are left aside.
-        device: "cpu", "cuda", or "auto" (the CPU; a GPU is used when asked for).
+        device: "cpu", "cuda", or "auto" (the CPU).
         compute_type: "int8", "float32"; on the torch engine "float32", "bfloat16" or "float16". "auto":
             int8 on a CPU, float32 in torch on a CPU, float16 on a GPU.
-        engine: "onnx" (ONNX Runtime throughout), "openvino" (for the encoder, ONNX Runtime for the decoder),
-            "torch" (extra `torch`), or "auto": the fastest for this processor (see `engine.choice`).
-        threads: CPU threads; None leaves the choice to the engine (one per core). With 1, nothing runs at
-            the same time as anything else.
+        engine: "onnx", "openvino" (encoder; ONNX Runtime decodes), "torch" (extra `torch`), or "auto": the
+            fastest for this processor (see `engine.choice`).
+        threads: CPU threads; None: one per core. With 1, nothing runs at the same time as anything else.
         batch_size: Windows decoded together.
         offline: True never asks the hub for the model; None follows the environment's `HF_HUB_OFFLINE`.
         on_progress: Called while a model or a head is fetched, with the bytes done and those in all.

@@ -20,7 +20,8 @@ LINES: tuple[frozenset[str], ...] = (
     frozenset({"longform", "readings", "listener"}),
     frozenset({"model"}),  # torch
     frozenset({"doctor"}),
-    frozenset({"loading", "head_loading"}),  # picks an engine, torch's among them, by a late import
+    # Pick an engine, torch's among them, by a late import.
+    frozenset({"loading", "head_loading", "draft_loading"}),
     frozenset(
         {"train", "evaluate", "labelling", "publish"}
     ),  # torch and Lightning in the first alone

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from tercet.train.draft import recipe as draft
 from tercet.train.tags import recipe as tags
 from tercet.train.tags.scene import SceneOptions
 from tercet.train.text import recipe as text
@@ -39,9 +40,12 @@ PARTS: dict[str, Any] = {
     "Text decoders: `[loss]`": text.LossRecipe,
     "Text decoders: `[learns]`": text.PartsRecipe,
     "Text decoders: `[adapter]`": text.AdapterRecipe,
+    "Drafts: the recipe itself": draft.DraftRecipe,
+    "Drafts: `[shortlist]`": draft.ShortlistRecipe,
+    "Drafts: `[loss]`": draft.DraftLossRecipe,
 }
 SECTIONS = {"data", "scenes", "options", "development", "head", "augment", "codebook", "phases"}
-SECTIONS |= {"windows", "loop", "sound", "loss", "learns", "adapter"}
+SECTIONS |= {"windows", "loop", "sound", "loss", "learns", "adapter", "shortlist"}
 
 
 def section(title: str) -> str:

@@ -6,6 +6,7 @@ Rules and strategies are given; nothing is judged or tried again here (`fallback
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -68,11 +69,10 @@ def decode(
         options: What all rows share (`options.language` is for the caller).
         languages: Codes, one per row; None detects it on the way, at no further cost.
         leaders: For each row without a language, the row whose detected language it takes; itself by default.
-        prompts: Text ids that went before, one sequence per row; an empty one is no prompt. Of a
-            long one the end is kept, as much as openai-whisper keeps (half the context, less one).
+        prompts: Text ids that went before, one sequence per row; an empty one is no prompt. Of a long one the
+            end is kept, as much as openai-whisper keeps (half the context, less one).
         temperature: 0 takes the likeliest token; above, tokens are drawn.
-        row_keys: Whole numbers that, with `seed` and `attempt`, fix a row's chances; by default the
-            row's number.
+        row_keys: Whole numbers that, with `seed` and `attempt`, fix a row's chances; by default its number.
         seed: See `row_keys`.
         attempt: See `row_keys`.
         hear_until_s: Per row, up to where speech must be written down before the text may end, in
@@ -84,32 +84,30 @@ def decode(
     rules = rules_for(options, tokenizer, hear_until_s)
     if (n_rows := len(windows)) == 0:
         return []
-    context = decoder.geometry.n_text_ctx
-    prompts = prompts or [()] * n_rows
+    context, said = decoder.geometry.n_text_ctx, prompts or [()] * n_rows
     rows = [
-        _new_row(number, tokenizer, languages[number], leader, prompts[number], context)
+        _new_row(number, tokenizer, languages[number], leader, said[number], context)
         for number, leader in enumerate(leaders or range(n_rows))
     ]
-    strategy: Strategy = Greedy()
-    if temperature > 0:
-        keys = row_keys or range(n_rows)
-        strategy = Sample(temperature, seed=seed, row_keys=keys, attempt=attempt)
+    strategy = _strategy(temperature, row_keys or range(n_rows), seed=seed, attempt=attempt)
     session = decoder.open(windows)
     logits, starts = _begin(session, rows, tokenizer, options)
     for row, begun in zip(rows, session.lengths.tolist(), strict=True):
         # The last token written needs no place in the cache: nothing follows it.
         row.limit = min(options.max_tokens or context // 2, context - begun + 1)
-
-    def write(logits: Array, seats: Sequence[Row]) -> None:
-        _write(logits, seats, rules, strategy, tokenizer.eot)
-
+    write = partial(_write, rules=rules, strategy=strategy, eot=tokenizer.eot)
     if isinstance(decoder, DraftedDecoder):
-        _run_drafted(
-            session, rows, logits, Speculation(decoder, session, windows, starts, write), write
-        )
+        speculation = Speculation(decoder, session, windows, starts, write)
+        _run_drafted(session, rows, logits, speculation, write)
     else:
         _run(session, rows, logits, write)
     return [_decoded(row, tokenizer, temperature) for row in rows]
+
+
+def _strategy(temperature: float, keys: Sequence[int], *, seed: int, attempt: int) -> Strategy:
+    if temperature > 0:
+        return Sample(temperature, seed=seed, row_keys=keys, attempt=attempt)
+    return Greedy()
 
 
 def _new_row(
@@ -199,7 +197,7 @@ def _run_drafted(
 
 
 def _write(
-    logits: Array, rows: Sequence[Row], rules: list[Rule], strategy: Strategy, eot: int
+    logits: Array, rows: Sequence[Row], *, rules: list[Rule], strategy: Strategy, eot: int
 ) -> None:
     """Add one token to every row. Rules write into `logits`, which the next step makes anew."""
     written, numbers = [row.tokens for row in rows], [row.number for row in rows]

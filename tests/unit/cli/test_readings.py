@@ -94,6 +94,35 @@ def test_heads_are_named_when_the_model_is_loaded(
     assert ("my-tags.safetensors", "codes.safetensors") == (given["tags"], given["tokens"])
 
 
+@pytest.mark.option("--draft")
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ((), None),
+        (("--draft", "auto"), None),
+        (("--draft", "none"), "none"),
+        (("--draft", "ngram"), "ngram"),
+        (("--draft", "my.safetensors"), "my.safetensors"),
+        (("--only", "tags"), "none"),  # no text: nothing to guess
+    ],
+)
+def test_a_draft_is_named_when_the_model_is_loaded(
+    run_tercet: Run, recordings: Make, fake_model: Any, words: tuple[str, ...], wanted: str | None
+) -> None:
+    recordings("a.mp3")
+    run_tercet("listen", "a.mp3", *words)
+    assert wanted == fake_model.loaded[-1][1].get("draft")
+
+
+def test_commands_that_write_no_text_open_no_draft(
+    run_tercet: Run, recordings: Make, fake_model: Any
+) -> None:
+    recordings("a.mp3")
+    for command in ("tag", "tokenize"):
+        run_tercet(command, "a.mp3")
+        assert "none" == fake_model.loaded[-1][1]["draft"]
+
+
 def test_a_head_that_is_not_read_from_is_not_opened(
     run_tercet: Run, recordings: Make, fake_model: Any
 ) -> None:

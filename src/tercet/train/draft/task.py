@@ -147,12 +147,13 @@ class DraftTask(TrainTask):
         n = given.inputs.shape[1]
         dropout = self._recipe.loss.dropout if self.training else 0.0
         hidden = guides
+        # What is guessed from must have been written, too: no guesses in a prompt, nor out of one.
+        rows = given.targets != IGNORED
         for ahead in range(1, min(depth, n - 1) + 1):
             words = self.teacher.embed_tokens(_moved(given.inputs, ahead, 0))
             hidden = self.draft(words, hidden, keys, values, dropout=dropout)
             targets = _moved(given.targets, ahead, IGNORED)
-            # What is guessed from must have been written, too: no guesses out of a prompt.
-            rows = (targets != IGNORED) & (_moved(given.targets, ahead - 1, IGNORED) != IGNORED)
+            rows = rows & (targets != IGNORED)
             yield _Guessed(hidden[rows], _moved(guides, ahead, 0.0)[rows], targets[rows], rows)
 
 
