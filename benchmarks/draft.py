@@ -64,6 +64,26 @@ def texts(
     return found
 
 
+def allowed(pace: Pace, accepted: float) -> dict[str, float]:
+    """The least time per token, relative to plain, that costs allow at this acceptance, with any length.
+
+    As if every guess were as likely as the first one, and a length were fixed beforehand.
+    """
+    plain, draft, verify = pace.costs(1)
+    if plain is None or draft is None or verify is None:
+        return {}
+    best = 1.0
+    for length in range(1, pace.most + 1):
+        tokens = sum(accepted**depth for depth in range(length + 1))
+        best = min(best, (plain + length * (draft + verify)) / plain / tokens)
+    return {
+        "plain_ms": 1e3 * plain,
+        "draft": draft / plain,
+        "verify": verify / plain,
+        "least": best,
+    }
+
+
 def figures(tally: Tally) -> dict[str, float]:
     return {
         "accepted": tally.first_accepted / max(1, tally.first_guessed),
@@ -105,6 +125,9 @@ def measured(
         "other_texts": unlike,
         "fixed": figures(fixed.pace.tally),
         "adaptive": figures(drafted.pace.tally),
+        "allowed": allowed(drafted.pace, figures(fixed.pace.tally)["accepted"])
+        if size == 1
+        else {},
         "ratio": ratio(times["drafted"].wall_s, times["plain"].wall_s) if times else None,
         "seconds": {name: each.median_s for name, each in times.items()},
     }

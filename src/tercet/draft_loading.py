@@ -126,6 +126,14 @@ def _check_model(draft: Checkpoint, teacher: Checkpoint, name: str, model_name: 
             f"draft {name!r} has {mine.decoder_layers} decoder layers of width {mine.width}, {model_name!r} "
             f"{its.decoder_layers} of {its.width}; a draft must be smaller than what it drafts for"
         )
+    for what, one, other in (
+        ("text positions", mine.n_text_ctx, its.n_text_ctx),
+        ("positions of sound", mine.n_audio_ctx, its.n_audio_ctx),
+    ):
+        if one != other:
+            raise OptionError(
+                f"draft {name!r} has {one} {what}, {model_name!r} has {other}; give a draft made for it"
+            )
     if draft.generation.true_length != teacher.generation.true_length:
         raise OptionError(
             f"draft {name!r} and {model_name!r} differ in whether they hear windows padded to 30 s; give a "

@@ -36,6 +36,9 @@ class FoundHeads:
 
     tags: TagHead | None
     codes: Quantizer | None
+    are_aside: bool = (
+        False  # some lie beside the model, for its encoder as it was before an adapter
+    )
 
 
 def check_head_names(**names: object) -> None:
@@ -72,7 +75,8 @@ def find_heads(
     """
     # Beside a model lie heads for its encoder as it was before an adapter.
     is_another = isinstance(checkpoint, AdaptedCheckpoint) and checkpoint.changes_encoder
-    beside = {} if is_another else heads_beside(checkpoint.path)
+    there = heads_beside(checkpoint.path)
+    beside = {} if is_another else there
     found: dict[str, Head] = {}
     for reading, name in (("tags", tags), ("tokens", tokens)):
         if name is None:
@@ -90,7 +94,8 @@ def find_heads(
     tag_head, quantizer = found.get("tags"), found.get("tokens")
     assert tag_head is None or isinstance(tag_head, TagHead)
     assert quantizer is None or isinstance(quantizer, Quantizer)
-    return FoundHeads(tags=tag_head, codes=quantizer)
+    are_aside = is_another and bool({"tags", "tokens"} & there.keys())
+    return FoundHeads(tags=tag_head, codes=quantizer, are_aside=are_aside)
 
 
 def open_heads(found: FoundHeads, choice: Choice, threads: int | None) -> Heads:
@@ -106,7 +111,7 @@ def open_heads(found: FoundHeads, choice: Choice, threads: int | None) -> Heads:
     if found.codes is not None:
         fingerprint = codebook_fingerprint(found.codes)
         codes = OpenCodes(found.codes, _coder(found.codes, choice, threads), fingerprint)
-    return Heads(tags=tags, codes=codes)
+    return Heads(tags=tags, codes=codes, are_aside=found.are_aside)
 
 
 def _scorer(head: TagHead, choice: Choice, threads: int | None) -> TagScorer:

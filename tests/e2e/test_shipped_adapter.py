@@ -9,7 +9,7 @@ import pytest
 import tercet
 from tercet.audio.load import load
 from tercet.engine.protocol import Encoder
-from tercet.errors import ModelNotFoundError
+from tercet.errors import HeadError, ModelNotFoundError
 from tercet.evaluate.word_errors import Utterance, word_errors
 
 HEARD = {"language": "en", "temperature": 0.0}
@@ -66,5 +66,9 @@ def test_heads_are_left_aside_and_a_name_that_is_none_names_those_there_are(
     short: tercet.Model, base_model: Path
 ) -> None:
     assert ("text",) == short.readings
+    with pytest.raises(
+        HeadError, match=r"no tag head for its encoder with the adapter \(its own is for"
+    ):
+        short.tag(np.zeros(16000, np.float32))
     with pytest.raises(ModelNotFoundError, match="with the model came true-length"):
         tercet.load_model(base_model, adapter="true_length")

@@ -110,6 +110,8 @@ def test_a_student_shares_its_teachers_encoder(model, tmp_path):
             {"decoder_layers": 3},
             "3 decoder layers of width 64, 'mine' 2 of 64; a draft must be smaller",
         ),
+        ({"decoder_layers": 1, "n_text_ctx": 99}, "has 99 text positions, 'mine' has 448"),
+        ({"decoder_layers": 1, "n_audio_ctx": 99}, "has 99 positions of sound, 'mine' has 1500"),
         ({}, "2 decoder layers of width 64, 'mine' 2 of 64; a draft must be smaller"),
     ],
 )

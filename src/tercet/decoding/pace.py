@@ -5,6 +5,7 @@ Nothing here changes what is written, only how soon.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _WEIGHT = 0.1  # of a new measurement in a running mean
 _FIRST_PLAIN = 3  # plain rounds before the first draft, so that there is something to compare with
@@ -30,6 +31,14 @@ class _Costs:
     trial: int = _TRIED  # rounds until it is judged
     rest: int = 0  # plain rounds to come
     next_rest: int = _REST
+
+
+class Costs(NamedTuple):
+    """What was measured for sessions of so many rows, in seconds; None: nothing yet."""
+
+    plain_s: float | None  # a round of one token per row
+    draft_s: float | None  # a further token to draft
+    verify_s: float | None  # a further token to verify
 
 
 @dataclass(slots=True)
@@ -74,6 +83,11 @@ class Pace:
             return True
         further = (costs.verify_s or 0.0) + (costs.draft_s or 0.0)
         return self._trust * share * costs.plain_s >= further
+
+    def costs(self, rows: int) -> Costs:
+        """What was measured so far."""
+        found = self._of(rows)
+        return Costs(found.plain_s, found.draft_s, found.verify_s)
 
     def note_plain(self, rows: int, seconds: float) -> None:
         """A round of one token for each row took so long."""

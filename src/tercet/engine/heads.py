@@ -29,3 +29,6 @@ class Heads:
 
     tags: OpenTags | None = None
     codes: OpenCodes | None = None
+    are_aside: bool = (
+        False  # some came with the model, for its encoder as it is without the adapter
+    )

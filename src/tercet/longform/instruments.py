@@ -43,7 +43,8 @@ class Instruments:
         """
         if self.heads.tags is None:
             raise HeadError(
-                f"model {self.name!r} has no tag head; give one: load_model(..., tags=FILE), --tags FILE"
+                f"model {self.name!r} has no tag head{self._aside}; give one: load_model(..., tags=FILE), "
+                "--tags FILE"
             )
         return self.heads.tags
 
@@ -56,7 +57,14 @@ class Instruments:
         """
         if self.heads.codes is None:
             raise HeadError(
-                f"model {self.name!r} has no quantizer; give one: load_model(..., tokens=FILE), "
+                f"model {self.name!r} has no quantizer{self._aside}; give one: load_model(..., tokens=FILE), "
                 "--tokens FILE"
             )
         return self.heads.codes
+
+    @property
+    def _aside(self) -> str:
+        """Why there is none, where one lies beside the model."""
+        if not self.heads.are_aside:
+            return ""
+        return " for its encoder with the adapter (its own is for the encoder without; leave --adapter out)"
