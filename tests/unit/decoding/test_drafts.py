@@ -129,6 +129,58 @@ def test_a_draft_with_an_encoder_of_its_own_hears_with_it(scripted_decoder) -> N
     assert states(3).tolist() == own_states(states(3)).tolist()
 
 
+class Stubborn:
+    """Guesses the same token always."""
+
+    name = "stubborn"
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def open(self, session, windows, rows):
+        return self
+
+    def propose(self, texts, hidden, most, goes_on):
+        guesses = [Guess() for _ in texts]
+        for guess, count in zip(guesses, most, strict=True):
+            for _ in range(min(count, 2)):
+                guess.add(self.token, 0.9)
+        return guesses
+
+    def reorder(self, rows):
+        pass
+
+
+def test_sampled_texts_keep_their_distribution(scripted_decoder, byte_tokenizer) -> None:
+    """Three tokens with shares 0.6, 0.3 and 0.1 at each place; the draft always guesses the second."""
+    tokenizer = byte_tokenizer(51865)
+    tokens, shares = (300, 301, 302), np.array([0.6, 0.3, 0.1])
+
+    def scores(row: int, history: list[int]) -> np.ndarray:
+        logits = np.full(51865, -1e4, np.float32)
+        logits[list(tokens)] = np.log(shares)
+        return logits
+
+    drafted = DraftedDecoder(scripted_decoder(scores), Stubborn(301), Pace(is_adaptive=False))
+    options = DecodeOptions(without_timestamps=True, max_tokens=5, suppress_tokens="")
+    n, asked = 40, {"temperature": 1.0, "languages": ["en"] * 40}
+    texts = [
+        each.tokens
+        for seed in range(25)
+        for each in decode(drafted, list(range(n)), tokenizer, options, seed=seed, **asked)
+    ]
+    found = np.array(texts)
+    assert (25 * n, 5) == found.shape
+    assert drafted.pace.tally.accepted > 100
+    for place in range(5):
+        counts = np.array([(found[:, place] == token).sum() for token in tokens])
+        spread = np.sqrt(len(found) * shares * (1 - shares))
+        assert (np.abs(counts - len(found) * shares) < 4 * spread).all(), (place, counts)
+    # What follows a guess that came true is as free as what follows one that did not.
+    behind = found[found[:, 1] == 301][:, 2]
+    assert abs((behind == 300).mean() - 0.6) < 4 * np.sqrt(0.24 / len(behind))
+
+
 def test_rows_that_cannot_be_drafted_for_are_decoded_plainly(
     scripted_decoder, script_scores, byte_tokenizer
 ) -> None:
