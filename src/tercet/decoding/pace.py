@@ -25,9 +25,7 @@ class _Costs:
     drafted: int = 0  # drafted rounds so far
     draft_s: float | None = None  # a further token to draft
     verify_s: float | None = None  # a further token to verify
-    gain: float = (
-        1.0  # time that plain rounds would have taken over the time that drafted ones took
-    )
+    gain: float = 1.0  # the time of as many plain rounds over that of the drafted ones
     trial: int = _TRIED  # rounds until it is judged
     rest: int = 0  # plain rounds to come
     next_rest: int = _REST
@@ -63,6 +61,7 @@ class Pace:
     tally: Tally = field(default_factory=Tally)
     _costs: dict[int, _Costs] = field(default_factory=dict)  # by rows
     _trust: float = 1.0  # how often guesses come true, relative to what their shares say
+    _sure: float = 1.0  # how likely a guess usually is, those before it being right
 
     def is_on(self, rows: int) -> bool:
         """Whether the next round should be drafted."""
@@ -82,7 +81,7 @@ class Pace:
         if not self.is_adaptive or costs.plain_s is None:
             return True
         further = (costs.verify_s or 0.0) + (costs.draft_s or 0.0)
-        return self._trust * share * costs.plain_s >= further
+        return self._trust * share * self._sure * costs.plain_s >= further
 
     def costs(self, rows: int) -> Costs:
         """What was measured so far."""
@@ -102,9 +101,9 @@ class Pace:
         draft_s: float,
         verify_s: float,
         rest_s: float,
-        guesses: Sequence[int],
+        drafted: int,
+        shares: Sequence[Sequence[float]],
         agreed: Sequence[int],
-        expected: float,
     ) -> None:
         """A drafted round is over.
 
@@ -113,16 +112,20 @@ class Pace:
             draft_s: What drafting took.
             verify_s: The decoder's step, and writing each row's first token.
             rest_s: Writing the others.
-            guesses: How many each row had.
+            drafted: How many tokens were drafted, in the row that had most.
+            shares: Of each row's guesses that were verified: the likelihood of all up to each one.
             agreed: How many of them came true.
-            expected: How many were to come true, by their shares.
         """
-        costs = self._of(rows)
+        costs, guesses = self._of(rows), [len(each) for each in shares]
         deepest = max(guesses)
+        if drafted:
+            costs.draft_s = _mean(costs.draft_s, draft_s / drafted)
         if deepest:
-            costs.draft_s = _mean(costs.draft_s, draft_s / deepest)
+            expected = sum(map(sum, shares))
             self._trust = _mean(self._trust, sum(agreed) / max(expected, 1e-3))
             self._trust = min(max(self._trust, 0.2), 2.0)
+            firsts = [each[0] for each in shares if each]
+            self._sure = _mean(self._sure, sum(firsts) / len(firsts))
         self._count(rows, guesses, agreed)
         costs.drafted += 1
         costs.owed += costs.drafted % _REFRESHED == 0

@@ -71,12 +71,15 @@ class Speculation:
 
     def advance(self, seats: Sequence[Row]) -> None:
         """One round: at least one more token for every row."""
+        proposer = self._opened(seats)
         began_s = perf_counter()
-        guesses = self._guesses(seats)
-        if guesses is None:
+        if proposer is None:
             self._plain(seats)
             self._pace.note_plain(len(seats), perf_counter() - began_s)
             return
+        guesses = self._guesses(proposer, seats)
+        drafted = max(len(guess.tokens) for guess in guesses)
+        self._drop_unlikely(guesses)
         drafted_s = perf_counter()
         agreed, first_s = self._verify(seats, [guess.tokens for guess in guesses])
         self._pace.note_drafted(
@@ -84,9 +87,9 @@ class Speculation:
             draft_s=drafted_s - began_s,
             verify_s=first_s - drafted_s,
             rest_s=perf_counter() - first_s,
-            guesses=[len(guess.tokens) for guess in guesses],
+            drafted=drafted,
+            shares=[guess.shares for guess in guesses],
             agreed=agreed,
-            expected=sum(sum(guess.shares) for guess in guesses),
         )
 
     def reorder(self, order: Sequence[int]) -> None:
@@ -97,29 +100,37 @@ class Speculation:
         if self._hidden is not None:
             self._hidden = _rows(self._hidden, list(order))
 
-    def _guesses(self, seats: Sequence[Row]) -> list[Guess] | None:
-        """What may follow in each row; None where the round is to be plain."""
-        n_rows = len(seats)
-        together = self._decoder.steps_rows_together or n_rows == 1
-        if not (self._is_possible and together and self._pace.is_on(n_rows)):
+    def _opened(self, seats: Sequence[Row]) -> Proposer | None:
+        """Who guesses in this round; None where it is to be plain."""
+        together = self._decoder.steps_rows_together or len(seats) == 1
+        if not (self._is_possible and together and self._pace.is_on(len(seats))):
             return None
         if self._proposer is None:
             rows = [seat.number for seat in seats]
             self._proposer = self._decoder.draft.open(self._session, self._windows, rows)
             self._is_possible = self._proposer is not None
-        if self._proposer is None:
-            return None
+        return self._proposer
+
+    def _guesses(self, proposer: Proposer, seats: Sequence[Row]) -> list[Guess]:
+        """What may follow in each row."""
+        n_rows = len(seats)
         # The last token that a row may write needs no guess, and no place in the cache.
         most = [min(self._pace.most, seat.limit - len(seat.tokens) - 1) for seat in seats]
         texts = [[*self._starts[seat.number], *seat.tokens] for seat in seats]
-        guesses = self._proposer.propose(
-            texts, self._hidden, most, lambda _, share: self._pace.is_worth_going_on(n_rows, share)
-        )
+
+        def goes_on(row: int, share: float) -> bool:
+            return self._pace.is_worth_going_on(n_rows, share)
+
+        return proposer.propose(texts, self._hidden, most, goes_on)
+
+    def _drop_unlikely(self, guesses: Sequence[Guess]) -> None:
+        """Leave out what is not worth being verified."""
         for guess in guesses:
-            while guess.shares and not self._pace.is_worth_verifying(n_rows, guess.shares[-1]):
+            while guess.shares and not self._pace.is_worth_verifying(
+                len(guesses), guess.shares[-1]
+            ):
                 guess.shares.pop()
                 guess.tokens.pop()
-        return guesses
 
     def _plain(self, seats: Sequence[Row]) -> None:
         last = np.array([seat.tokens[-1] for seat in seats], np.int64)

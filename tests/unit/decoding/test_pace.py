@@ -14,9 +14,9 @@ def rounds(
             draft_s=draft_s,
             verify_s=verify_s,
             rest_s=0.0,
-            guesses=[guessed],
+            drafted=guessed,
+            shares=[[1.0] * agreed + [0.0] * (guessed - agreed)],
             agreed=[agreed],
-            expected=float(agreed),
         )
 
 
@@ -83,11 +83,40 @@ def test_guesses_are_worth_what_they_save() -> None:
     assert not pace.is_worth_going_on(1, 0.29)
 
 
+def test_a_further_guess_is_as_likely_as_guesses_usually_are() -> None:
+    """Half of them: a guess behind one of 0.8 comes true with 0.4."""
+    pace = ready()
+    for _ in range(200):
+        pace.note_drafted(
+            1,
+            draft_s=0.2,
+            verify_s=1.1,
+            rest_s=0.0,
+            drafted=2,
+            shares=[[0.5, 0.25]],
+            agreed=[1],
+        )
+    # It cost 0.1 to draft and 0.05 to verify; what was expected, 0.75, was less than what came true.
+    least = 0.15 / (0.5 * 4 / 3)
+    assert pace.is_worth_going_on(1, 1.02 * least)
+    assert not pace.is_worth_going_on(1, 0.98 * least)
+
+
+def test_drafts_that_are_not_verified_cost_time_all_the_same() -> None:
+    pace = ready()
+    for _ in range(50):
+        pace.note_drafted(
+            1, draft_s=0.5, verify_s=1.0, rest_s=0.0, drafted=1, shares=[[]], agreed=[0]
+        )
+    assert not pace.is_on(1)
+    assert 0.5 == pytest.approx(pace.costs(1).draft_s)
+
+
 def test_a_draft_that_is_too_sure_of_itself_is_believed_less() -> None:
     pace = ready()
     for _ in range(100):
         pace.note_drafted(
-            1, draft_s=0.2, verify_s=1.1, rest_s=0.0, guesses=[1], agreed=[0], expected=0.9
+            1, draft_s=0.2, verify_s=1.1, rest_s=0.0, drafted=1, shares=[[0.9]], agreed=[0]
         )
     # Half true at most now: 0.2 is the least that is ever believed.
     assert not pace.is_worth_going_on(1, 0.99)
@@ -105,10 +134,16 @@ def test_a_pace_that_adapts_to_nothing_is_always_on() -> None:
 def test_the_tally_counts_first_guesses_and_passes() -> None:
     pace = Pace()
     pace.note_drafted(
-        2, draft_s=0, verify_s=1, rest_s=0, guesses=[3, 2], agreed=[2, 0], expected=3.0
+        2,
+        draft_s=0,
+        verify_s=1,
+        rest_s=0,
+        drafted=3,
+        shares=[[0.9, 0.8, 0.7], [0.9, 0.8]],
+        agreed=[2, 0],
     )
     pace.note_drafted(
-        2, draft_s=0, verify_s=1, rest_s=0, guesses=[0, 1], agreed=[0, 1], expected=0.5
+        2, draft_s=0, verify_s=1, rest_s=0, drafted=1, shares=[[], [0.5]], agreed=[0, 1]
     )
     tally = pace.tally
     assert (6, 3) == (tally.guessed, tally.accepted)
