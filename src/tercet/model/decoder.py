@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tercet.model.cache import RaggedCache
@@ -26,6 +27,29 @@ class DecoderBlock(nn.Module):
         self.fc1 = nn.Linear(width, mlp_width)
         self.fc2 = nn.Linear(mlp_width, width)
         self.final_layer_norm = nn.LayerNorm(width)
+
+    def forward(
+        self,
+        x: Tensor,
+        states: Tensor,
+        visible: Tensor,
+        heard: Tensor | None = None,
+        dropout: float = 0.0,
+    ) -> Tensor:
+        """Whole texts `x` [B, n, width] over `states` [B, T, width], without a cache -> the same shape.
+
+        `visible` and `heard` mark the positions of text and states that each position sees; `dropout` is the
+        share of what each half adds that is dropped.
+        """
+        normed = self.self_attn_layer_norm(x)
+        q = self.self_attn.queries(normed)
+        update = self.self_attn.attend(q, *self.self_attn.keys_values(normed), visible)
+        x = x + F.dropout(update, dropout)
+        q = self.encoder_attn.queries(self.encoder_attn_layer_norm(x))
+        update = self.encoder_attn.attend(q, *self.encoder_attn.keys_values(states), heard)
+        x = x + F.dropout(update, dropout)
+        added = mlp(x, self.final_layer_norm, self.fc1, self.fc2)
+        return x + F.dropout(added - x, dropout) if dropout else added
 
 
 class TextDecoder(nn.Module):

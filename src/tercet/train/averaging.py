@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tercet.errors import OptionError
 from tercet.train.recipe import LoopRecipe
+from tercet.train.shares import share_of
 from tercet.train.task import TrainTask
 
 State = Mapping[str, Any]
@@ -78,7 +79,7 @@ class MovingAverage:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Put back what was saved."""
         for name, value in self._average.items():
-            value.copy_(state[name])
+            value.copy_(share_of(state[name], value))
 
     @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:

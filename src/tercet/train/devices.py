@@ -16,9 +16,11 @@ from torch.utils import deterministic
 
 from tercet.errors import OptionError
 from tercet.train.recipe import LoopRecipe
+from tercet.train.sharding import FSDP, sharding_strategy
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
+    from lightning.fabric.strategies.strategy import Strategy
 
 _PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
@@ -27,14 +29,13 @@ def open_fabric(recipe: LoopRecipe) -> "Fabric":
     """Devices and precision as the recipe says; with several devices, the other processes are started.
 
     Raises:
-        OptionError: there are no such devices, or another strategy than one device's or DDP's.
+        OptionError: there are no such devices, or another strategy than one device's, DDP's or FSDP's.
     """
     plain = recipe.devices * recipe.nodes == 1
-    if recipe.strategy != "auto" and not recipe.strategy.startswith("ddp"):
+    if recipe.strategy not in ("auto", FSDP) and not recipe.strategy.startswith("ddp"):
         raise OptionError(
-            f"strategy {recipe.strategy!r}: the loop knows auto and ddp (with Lightning's variants), where "
-            "every device holds the whole network; for less memory give a larger accumulate, "
-            "precision = 'bf16' or, for text, recompute = true"
+            f"strategy {recipe.strategy!r}: the loop knows auto, ddp (with Lightning's variants) and, for "
+            "text, fsdp; give one of them"
         )
     from lightning.fabric import Fabric
 
@@ -43,7 +44,7 @@ def open_fabric(recipe: LoopRecipe) -> "Fabric":
             accelerator=recipe.accelerator,
             devices=recipe.devices,
             num_nodes=recipe.nodes,
-            strategy="auto" if plain else recipe.strategy,
+            strategy="auto" if plain else _strategy(recipe),
             precision=_PRECISION[recipe.precision],  # type: ignore[arg-type]
         )
         fabric.launch()
@@ -53,6 +54,10 @@ def open_fabric(recipe: LoopRecipe) -> "Fabric":
             f"accelerator {recipe.accelerator!r}, devices {recipe.devices}: {reason}"
         ) from None
     return fabric
+
+
+def _strategy(recipe: LoopRecipe) -> "str | Strategy":
+    return sharding_strategy(recipe) if recipe.strategy == FSDP else recipe.strategy
 
 
 def end_others(fabric: "Fabric") -> None:

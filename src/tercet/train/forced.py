@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from tercet.model.decoder import DecoderBlock, TextDecoder
-from tercet.model.layers import mlp
 from tercet.train.tokens.places import Places
 
 # How a block is run: `through_block`, or the same compiled.
@@ -21,16 +20,12 @@ Block = Callable[[DecoderBlock, Tensor, Tensor, Tensor, Tensor | None, float], T
 def through_block(
     layer: DecoderBlock, x: Tensor, states: Tensor, causal: Tensor, bias: Tensor | None, p: float, /
 ) -> Tensor:
-    """A block's output, [B, n, width]; `p`: share of what each half adds that is dropped."""
-    normed = layer.self_attn_layer_norm(x)
-    q = layer.self_attn.queries(normed)
-    x = x + F.dropout(layer.self_attn.attend(q, *layer.self_attn.keys_values(normed), causal), p)
-    q = layer.encoder_attn.queries(layer.encoder_attn_layer_norm(x))
-    x = x + F.dropout(
-        layer.encoder_attn.attend(q, *layer.encoder_attn.keys_values(states), bias), p
-    )
-    added = mlp(x, layer.final_layer_norm, layer.fc1, layer.fc2)
-    return x + F.dropout(added - x, p) if p else added
+    """A block's output, [B, n, width]; `p`: share of what each half adds that is dropped.
+
+    The block is called as a module: where it is sharded, that is what gathers its weights.
+    """
+    output: Tensor = layer(x, states, causal, bias, p)
+    return output
 
 
 def hidden_of_text(

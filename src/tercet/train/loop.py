@@ -25,7 +25,8 @@ from tercet.train.reading import batches
 from tercet.train.recipe import LoopRecipe, Recipe
 from tercet.train.run_folder import RunFolder, read_checkpoint
 from tercet.train.sampling import Order, Sampler, Shuffled, Weighted
-from tercet.train.saving import Parts, Standing, captured, restored
+from tercet.train.saving import Parts, Standing, captured, restored, weights
+from tercet.train.sharding import check_sharding
 from tercet.train.steps import StepFigures, Stepper
 from tercet.train.stopping import Reason, Stopped, StopSignals
 from tercet.train.task import TrainData, TrainTask
@@ -87,6 +88,7 @@ def fit(
         loop, validates=data.valid is not None
     )  # found out now, not after the last epoch
     check_compiling(loop.compile, has_parts=task.has_compiled_parts)
+    check_sharding(loop, has_parts=task.has_sharded_parts)
     with ExitStack() as stack:
         stack.enter_context(quiet())
         stack.enter_context(repeatable(loop.deterministic))
@@ -309,6 +311,7 @@ class _Run:
             if self._data.valid is not None:
                 metrics = self._validate()
                 self._log({f"average/{name}": value for name, value in metrics.items()})
+        self._stepper.make_whole()
         self._task.eval()
         self._save_weights(self._folder.result, metrics)
         return self._result(metrics, None, wanted)
@@ -341,9 +344,10 @@ class _Run:
             self._folder.save(self._folder.last, state)
 
     def _save_weights(self, path: Path, metrics: Mapping[str, float]) -> None:
+        state = weights(self._fabric, self._task)
         if self._fabric.is_global_zero:
-            state = {"task": self._task.saved_state(), "metrics": dict(metrics)}
-            self._folder.save(path, {**state, "step": self._standing.step})
+            told = {"task": state, "metrics": dict(metrics), "step": self._standing.step}
+            self._folder.save(path, told)
         self._fabric.barrier()
 
     def _log(self, figures: Mapping[str, Any]) -> None:

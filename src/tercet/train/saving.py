@@ -13,6 +13,7 @@ from tercet.errors import TrainingError
 from tercet.train.averaging import MovingAverage
 from tercet.train.random_states import random_states, restore_random_states
 from tercet.train.sampling import Sampler
+from tercet.train.shares import shared_state, whole
 from tercet.train.task import TrainTask
 
 if TYPE_CHECKING:
@@ -55,16 +56,24 @@ def captured(fabric: "Fabric", parts: Parts, standing: Standing) -> dict[str, An
     if fabric.world_size > 1:
         states = [None] * fabric.world_size
         torch.distributed.all_gather_object(states, random_states())
+    average = None if parts.average is None else dict(parts.average.state_dict())
+    keep = fabric.is_global_zero
     return {
         "format": FORMAT,
-        "task": parts.task.saved_state(),
-        "optimizer": parts.optimizer.state_dict(),
+        "task": weights(fabric, parts.task),
+        "optimizer": whole(parts.optimizer.state_dict(), keep=keep),
         "sampler": parts.sampler.state_dict(),
-        "average": None if parts.average is None else dict(parts.average.state_dict()),
+        "average": whole(average, keep=keep),
         "random": states,
         "figures": parts.task.figures.sums(),
         "standing": {name: getattr(standing, name) for name in Standing.__slots__},
     }
+
+
+def weights(fabric: "Fabric", task: TrainTask) -> dict[str, Any]:
+    """What a task saves, on the device that writes it. All devices have to call this together."""
+    state: dict[str, Any] = whole(task.saved_state(), keep=fabric.is_global_zero)
+    return state
 
 
 def restored(fabric: "Fabric", parts: Parts, state: Mapping[str, Any]) -> Standing:
@@ -81,7 +90,7 @@ def restored(fabric: "Fabric", parts: Parts, state: Mapping[str, Any]) -> Standi
         )
     parts.sampler.load_state_dict(state["sampler"])
     parts.task.load_saved_state(state["task"])
-    parts.optimizer.load_state_dict(state["optimizer"])
+    parts.optimizer.load_state_dict(shared_state(state["optimizer"], parts.optimizer))
     parts.task.figures.load(state["figures"])
     if parts.average is not None:
         parts.average.load_state_dict(state["average"])

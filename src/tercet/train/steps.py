@@ -1,7 +1,7 @@
 """One optimizer step: pieces of a batch through the network, gradients of the true mean, clipped, checked."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from tercet.errors import TrainingError
 from tercet.train.figures import wide
 from tercet.train.recipe import LoopRecipe
 from tercet.train.schedule import learning_rate
+from tercet.train.sharding import Moulds, is_wanted
+from tercet.train.shares import whole
 from tercet.train.task import Summed, TrainTask
 
 if TYPE_CHECKING:
@@ -35,9 +37,14 @@ class Stepper:
         self._fabric = fabric
         self._task = task
         self._recipe = recipe
+        _groups(task, recipe)  # told before the devices are set up: DDP has a line of its own
+        self._moulds = Moulds(task) if is_wanted(recipe) else None
         task.to(fabric.device)
-        self._scales, optimizer = make_optimizer(task, recipe)
-        self._model, self.optimizer = fabric.setup(task, optimizer)
+        self._model = fabric.setup_module(task)
+        self._scales, optimizer = make_optimizer(
+            task, recipe
+        )  # behind it: shards are new parameters
+        self.optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
         self._model.mark_forward_method("training_step")
         self._model.mark_forward_method("validation_step")
         self._trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -56,7 +63,9 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         for piece in range(pieces):
             batch = self._fabric.to_device(next(batches))
-            with self._fabric.no_backward_sync(self._model, enabled=piece + 1 < pieces):
+            # Gradients that are not summed yet are whole ones: shards are summed after every piece.
+            waits = piece + 1 < pieces and self._moulds is None
+            with self._fabric.no_backward_sync(self._model, enabled=waits):
                 # Asked for here: Fabric gives it to marked methods of wrapped (DDP's) networks alone.
                 with self._fabric.autocast():
                     loss = self._model.training_step(batch, step * pieces + piece)
@@ -68,10 +77,10 @@ class Stepper:
         if self._fabric.world_size > 1:
             for value in (total, count):
                 self._fabric.all_reduce(value, reduce_op="sum")  # in place
-        # DDP has averaged over devices what is to be summed; each backward pass added its piece.
+        # DDP, or FSDP, has averaged over devices what is to be summed; each backward pass added its piece.
         factor = self._fabric.world_size / count if has_counts else 1 / pieces
         norm = self._scale_and_clip(factor)
-        figures = torch.stack([total / count, norm.to(total.dtype)]).tolist()
+        figures = torch.stack([total / count, norm.to(total)]).tolist()
         return StepFigures(*figures)
 
     def apply(self, step: int, epoch_steps: int) -> float:
@@ -82,6 +91,11 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         self._task.after_step()
         return learning_rate(self._recipe, step, epoch_steps=epoch_steps)
+
+    def make_whole(self) -> None:
+        """Take a network that was sharded together again. All devices have to call this."""
+        if self._moulds is not None:
+            self._moulds.fill()
 
     def validate(self, batch: Any, batch_idx: int) -> None:
         """One batch of the validation."""
@@ -96,7 +110,9 @@ class Stepper:
         elif factor != 1:
             torch._foreach_mul_(gradients, factor)
         largest = self._recipe.clip_norm or float("inf")
-        return torch.nn.utils.clip_grad_norm_(self._trained, largest)
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, largest)
+        total: Tensor = whole(norm)  # of shards: each device has its part of the sum
+        return total
 
 
 def make_optimizer(
@@ -107,6 +123,14 @@ def make_optimizer(
     Raises:
         TrainingError: there is no parameter.
     """
+    groups, scales = _groups(task, recipe)
+    if recipe.optimizer == "sgd":
+        return scales, torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return scales, kind(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
+
+
+def _groups(task: TrainTask, recipe: LoopRecipe) -> tuple[list[dict[str, Any]], list[float]]:
     groups, scales = [], []
     for group in task.parameter_groups():
         decay = group.get("weight_decay", recipe.weight_decay)
@@ -114,7 +138,4 @@ def make_optimizer(
         scales.append(float(group.get("lr_scale", 1.0)))
     if not any(group["params"] for group in groups):
         raise TrainingError("the task has nothing to train: no parameter requires a gradient")
-    if recipe.optimizer == "sgd":
-        return scales, torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return scales, kind(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
+    return groups, scales

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tercet.errors import TrainingError
 from tercet.train.figures import Figures
 from tercet.train.sampling import Draw, Order
+from tercet.train.shares import share_of
 
 
 class Summed(NamedTuple):
@@ -62,6 +63,8 @@ class TrainTask(nn.Module, ABC):
     measures_start = False
     # Whether it has parts that `loop.compile` compiles.
     has_compiled_parts = False
+    # Whether it is worth sharding (`sharding`). Such a task has no parameters but its submodules'.
+    has_sharded_parts = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +94,10 @@ class TrainTask(nn.Module, ABC):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Parameters to be trained; all that require gradients, unless a task says otherwise."""
         return [{"params": [each for each in self.parameters() if each.requires_grad]}]
+
+    def sharded_blocks(self) -> Sequence[nn.Module]:
+        """Modules that learn, and whose weights are gathered only while they run; each is called as such."""
+        return ()
 
     def after_step(self) -> None:
         """Called after each optimizer step: revive dead codes, normalise."""
@@ -123,8 +130,10 @@ class TrainTask(nn.Module, ABC):
         Raises:
             TrainingError: it is of another network.
         """
+        own = self.state_dict()
+        shares = {name: share_of(value, own.get(name)) for name, value in state.items()}
         try:
-            missing, unexpected = self.load_state_dict(dict(state), strict=False)
+            missing, unexpected = self.load_state_dict(shares, strict=False)
         except RuntimeError as error:
             first = str(error).splitlines()[1:2] or [str(error)]
             raise TrainingError(

@@ -11,6 +11,7 @@ from tercet.train.random_states import kept_random_states
 from tercet.train.reading import batches
 from tercet.train.recipe import LoopRecipe
 from tercet.train.sampling import Sampler, Sequential
+from tercet.train.sharding import gathered
 from tercet.train.steps import Stepper
 from tercet.train.task import TrainData, TrainTask
 
@@ -37,7 +38,7 @@ def validate(
     sampler = Sampler(Sequential(items), recipe.seed)
     mine = range(0, items, size)[fabric.global_rank :: fabric.world_size]
     lists = [sampler.draws(start, min(size, items - start)) for start in mine]
-    with kept_random_states(), torch.no_grad(), _evaluating(task):
+    with kept_random_states(), torch.no_grad(), _evaluating(task), gathered(task):
         task.begin_validation()
         pin = fabric.device.type == "cuda"
         source = batches(data.valid, data.collate, lists, workers=recipe.workers, pin_memory=pin)

@@ -443,8 +443,8 @@ def test_workers_change_nothing(toy: ModuleType, tmp_path: Path) -> None:
     ("changes", "told"),
     [
         (
-            {"strategy": "fsdp"},
-            "strategy 'fsdp': the loop knows auto and ddp.*for less memory give",
+            {"strategy": "deepspeed"},
+            "strategy 'deepspeed': the loop knows auto, ddp .* and, for text, fsdp; give one",
         ),
         ({"accelerator": "quantum"}, "accelerator 'quantum'"),
         ({"accelerator": "cuda"}, "accelerator 'cuda', devices 1"),

@@ -6,6 +6,7 @@ Run as `toy_run.py FOLDER [--resume] [key=value ..]`; it prints a line for every
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ class ToyTask(TrainTask):
     """Learns the sum of four numbers; its dropout draws from torch, its noise from NumPy."""
 
     frozen_parts = ("teacher",)
+    has_sharded_parts = True
 
     def __init__(self, recipe: ToyRecipe) -> None:
         super().__init__()
@@ -52,6 +54,9 @@ class ToyTask(TrainTask):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.is_summed = recipe.summed
         self.measures_start = recipe.before
+
+    def sharded_blocks(self) -> list[nn.Module]:
+        return [self.net[0]]
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor | Summed:
         x, y = batch
@@ -129,7 +134,14 @@ def toy_fit(
 
 
 class Printer:
+    """Prints steps; may press Ctrl-C at one."""
+
+    def __init__(self, stop_at: int = -1) -> None:
+        self.stop_at = stop_at
+
     def on_progress(self, progress) -> None:
+        if progress.phase == "training" and progress.step == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
         sys.stdout.write(f"{progress.phase} {progress.step}\n")
         sys.stdout.flush()
 
@@ -142,5 +154,6 @@ if __name__ == "__main__":
     multiprocessing.set_start_method(os.environ.get("TOY_START", "fork"))
     words = sys.argv[2:]
     overrides = [word for word in words if "=" in word]
-    ended, _ = toy_fit(Path(sys.argv[1]), *overrides, resume="--resume" in words, watcher=Printer())
+    watcher = Printer(int(os.environ.get("TOY_STOP_AT", "-1")))
+    ended, _ = toy_fit(Path(sys.argv[1]), *overrides, resume="--resume" in words, watcher=watcher)
     sys.stdout.write(f"result {ended.step} {ended.stopped}\n")

@@ -24,6 +24,7 @@ from tercet.train.recipe import load_recipe
 from tercet.train.run_folder import RunFolder
 from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
+from tercet.train.sharding import check_sharding
 from tercet.train.task import Items, TrainData
 from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
 from tercet.train.text.encoding import heard_once
@@ -68,6 +69,7 @@ def run(
     values = loaded.values
     # Known before hours of hearing, and not only where `fit` asks.
     check_compiling(values.loop.compile, has_parts=TextTask.has_compiled_parts)
+    check_sharding(values.loop, has_parts=TextTask.has_sharded_parts)
     pair = _opened(values)
     tokenizer = tokenizer_of(pair.student)
     notes = watcher if watcher is not None and is_first_process() else Unwatched()

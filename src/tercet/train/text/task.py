@@ -57,7 +57,7 @@ class Forced(NamedTuple):
 class TextTask(TrainTask):
     """Cross-entropy and divergence over labels; word error rates of what the student writes by itself."""
 
-    has_compiled_parts = True
+    has_compiled_parts = has_sharded_parts = True
 
     def __init__(
         self,
@@ -126,6 +126,12 @@ class TextTask(TrainTask):
                     decays = isinstance(module, nn.Linear | nn.Conv1d) and value.ndim > 1
                     (decayed if decays else plain).append(value)
         return [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+
+    def sharded_blocks(self) -> Sequence[nn.Module]:
+        """The layers of the decoder, and of an encoder that learns."""
+        hears = self.encoder is not None and "encoder" not in self.frozen_parts
+        layers = list(self.encoder.layers) if self.encoder is not None and hears else []
+        return [*layers, *self.student.blocks]
 
     def adapters(self) -> dict[str, tuple[Tensor, Tensor]]:
         """A and B of every adapted layer, by its name in a checkpoint; {} where there is no adapter."""
