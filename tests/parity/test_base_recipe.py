@@ -32,8 +32,7 @@ def digests(folder, names):
     return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in names}
 
 
-HEADS = {  # trained, not made: recipes/tags, recipes/tokens, recipes/text, recipes/draft
-    "draft.safetensors",
+HEADS = {  # trained, not made: recipes/tags, recipes/tokens, recipes/text
     "tags.safetensors",
     "tokens.safetensors",
     "true-length/adapter_config.json",
