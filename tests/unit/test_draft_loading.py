@@ -81,6 +81,7 @@ def test_a_file_is_a_head_a_folder_a_smaller_model(model, of_model, random_draft
     write_head(file, random_draft(GEOMETRY))
     assert 50 == found(model, file).head.shortlist
     smaller = of_model("smaller", decoder_layers=1)
+    assert found(model, Path(smaller)).head is None
     draft = found(model, smaller)
     assert 1 == draft.model.geometry.decoder_layers
     assert draft.shares_encoder is False, "random weights again: another encoder"

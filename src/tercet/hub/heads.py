@@ -87,9 +87,10 @@ def names_head(name: str | Path) -> bool:
 
     if (path := _existing_file(str(name))) is not None:
         return is_head_file(path)
-    if isinstance(name, Path) or Path(name).suffix in _SUFFIXES or _ON_HUB.fullmatch(name):
-        return True
-    return known_head(name) is not None
+    if Path(name).expanduser().is_dir():
+        return False
+    is_file_name = Path(name).suffix in _SUFFIXES or _ON_HUB.fullmatch(str(name))
+    return bool(is_file_name) or known_head(str(name)) is not None
 
 
 def load_head(
