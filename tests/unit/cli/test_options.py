@@ -306,7 +306,7 @@ def test_voice_activity_without_the_filter_is_an_error() -> None:
 def test_the_settings_of_a_result_hold_all_that_it_depends_on() -> None:
     apart = {
         "files", "output_format", "output_dir", "resume", "verbose", "quiet", "threads",
-        "batch_size", "temperature_increment_on_fallback", "offline",
+        "batch_size", "temperature_increment_on_fallback", "offline", "draft",
     }  # fmt: skip
     everything = {field.name for field in fields(ListenOptions)}
     vad = {name for name in everything if name.startswith("vad_") and name != "vad_filter"}
