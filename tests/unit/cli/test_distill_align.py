@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tercet.checkpoint import Generation, Geometry, open_checkpoint, save_hugging_face
 from tercet.cli.main import main
-from tercet.dataset.label_table import Label, Span
+from tercet.dataset.label_table import Span
 from tercet.dataset.label_writing import LabelWriter
 from tercet.train.text import alignment
 from tercet.train.text.alignment import HeadShare
@@ -36,44 +35,13 @@ def model(random_checkpoint, byte_tokenizer_file, tmp_path) -> Path:
     return tmp_path / "model"
 
 
-def label(folder: Path, number: int, ids: tuple[int, ...]) -> Label:
-    told: dict[str, Any] = {
-        "id": f"w{number}",
-        "recording": f"w{number}",
-        "is_last": True,
-        "spans": (Span(str(folder / "noise.wav"), 0.0, 2.0, 0.0),),
-        "duration_s": 2.0,
-        "speech_s": 2.0,
-        "cut": "end",
-        "speaker": "s",
-        "previous": None,
-        "language": "en",
-        "language_probability": None,
-        "text": "text",
-        "text_ids": ids,
-        "segments": (),
-        "avg_logprob": -0.1,
-        "compression_ratio": 1.0,
-        "no_speech_prob": 0.0,
-        "temperature": 0.0,
-        "is_cut_off": False,
-        "fault": None,
-        "reference": None,
-        "reference_of": None,
-        "extra": {},
-        "teacher": "t",
-        "encoder": "e",
-        "settings": "s",
-    }
-    return Label(**told)
-
-
 @pytest.fixture
-def labels(tmp_path, write_wav) -> Path:
+def labels(tmp_path, write_wav, label_of) -> Path:
     write_wav(tmp_path / "noise.wav", np.random.default_rng(0).normal(0, 0.1, 32000))
     timed = (BEGIN, *range(300, 330), BEGIN + 100)
     with LabelWriter(tmp_path / "labels", {"task": "transcribe"}) as writer:
-        writer.add([label(tmp_path, number, timed) for number in range(4)])
+        spans = (Span(str(tmp_path / "noise.wav"), 0.0, 2.0, 0.0),)
+        writer.add([label_of(number, spans=spans, text_ids=timed) for number in range(4)])
     return tmp_path / "labels"
 
 
@@ -154,9 +122,9 @@ def test_quiet_says_nothing(align, measured) -> None:
     assert (0, "", "") == align("--quiet")
 
 
-def test_what_cannot_be_measured_is_one_line(align, model, tmp_path) -> None:
+def test_what_cannot_be_measured_is_one_line(align, model, tmp_path, label_of) -> None:
     with LabelWriter(tmp_path / "plain", {}) as writer:
-        writer.add([label(tmp_path, 0, (300, 301))])
+        writer.add([label_of(0, text_ids=(300, 301))])
     cases = {
         "0 tokens lie between timestamps, which is too few": {"labels": tmp_path / "plain"},
         "nowhere": {"model": tmp_path / "nowhere"},

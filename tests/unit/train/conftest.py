@@ -1,11 +1,11 @@
 """A toy task for the loop (`toy_run.py`), and labelled recordings of noise."""
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +14,6 @@ from tercet.dataset.label_table import Label, Span
 from tercet.dataset.label_writing import LabelWriter
 from tercet.dataset.verdicts import Verdict, write_verdicts
 from tercet.train.waveforms import coloured_noise
-
-TIME = 50364  # <|0.00|>
 
 
 @pytest.fixture(scope="session")
@@ -31,44 +29,6 @@ def toy(peer: Callable[[str], ModuleType]) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def label(number: int, **changes: Any) -> Label:
-    """Label `n`: 2 s by speaker `n // 3`, ids `300 + n` and `400 + n` between two timestamps."""
-    told: dict[str, Any] = {
-        "id": f"w{number}",
-        "recording": f"w{number}",
-        "is_last": True,
-        "spans": (Span(f"{number}.wav", 0.0, 2.0, 0.0),),
-        "duration_s": 2.0,
-        "speech_s": 2.0,
-        "cut": "end",
-        "speaker": f"s{number // 3}",
-        "previous": f"w{number - 1}" if number % 3 else None,
-        "language": "en",
-        "language_probability": None,
-        "text": f"text {number}",
-        "text_ids": (TIME, 300 + number, 400 + number, TIME + 100),
-        "segments": (),
-        "avg_logprob": -0.1,
-        "compression_ratio": 1.0,
-        "no_speech_prob": 0.0,
-        "temperature": 0.0,
-        "is_cut_off": False,
-        "fault": None,
-        "reference": None,
-        "reference_of": None,
-        "extra": {"domain": "odd" if number % 2 else "even"},
-        "teacher": "teacher",
-        "encoder": "e",
-        "settings": "s",
-    }
-    return Label(**(told | changes))
-
-
-@pytest.fixture
-def label_of() -> Callable[..., Label]:
-    return label
 
 
 @pytest.fixture
@@ -108,8 +68,26 @@ def recordings(
 
 
 @pytest.fixture
-def labels(recordings: Path, store: Callable[..., Path], tmp_path: Path) -> Path:
+def labels(
+    recordings: Path,
+    store: Callable[..., Path],
+    label_of: Callable[..., Label],
+    tmp_path: Path,
+) -> Path:
     """A data folder whose `speech` holds labels of the recordings; speaker s3 has the last three."""
-    made = [label(n, spans=(Span(str(recordings / f"{n}.wav"), 0.0, 2.0, 0.0),)) for n in range(12)]
+    made = [
+        label_of(n, spans=(Span(str(recordings / f"{n}.wav"), 0.0, 2.0, 0.0),)) for n in range(12)
+    ]
     store(tmp_path / "data" / "speech", made)
     return tmp_path / "data"
+
+
+@pytest.fixture
+def figures() -> Callable[[Path, str], list[float]]:
+    """`figures(run_folder, "loss")`: a figure of each line of the log that has it."""
+
+    def read(folder: Path, name: str) -> list[float]:
+        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        return [line[name] for line in lines if name in line]
+
+    return read

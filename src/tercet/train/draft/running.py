@@ -13,7 +13,7 @@ from tercet.convert.head_store import write_head
 from tercet.errors import DataError, OptionError
 from tercet.hub import find_model
 from tercet.loading import tokenizer_of
-from tercet.text.tokenizer import Tokenizer
+from tercet.model import load_torch
 from tercet.train.devices import is_first_process
 from tercet.train.draft.recipe import DraftRecipe
 from tercet.train.draft.shortlist import shortlist
@@ -21,12 +21,10 @@ from tercet.train.draft.task import DraftTask
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import Recipe, load_recipe
 from tercet.train.run_folder import RunFolder
-from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
-from tercet.train.task import TrainData
-from tercet.train.text.data import CachedLessons, Chooser, collate
 from tercet.train.text.encoding import heard_once
-from tercet.train.text.material import Split, splits
+from tercet.train.text.lessons import Lessons
+from tercet.train.text.material import splits
 from tercet.train.watch import Unwatched, Watcher
 
 HEAD_FILE = "draft.safetensors"
@@ -66,13 +64,13 @@ def run(
     notes = watcher if watcher is not None and is_first_process() else Unwatched()
     root = root_of(values.data.root, loaded.path)
     divided = splits(values.data, root, tokenizer, notes.on_note)
-    train = [each for split in divided for each in split.train]
-    if not any(split.held_out for split in divided):
+    lessons = Lessons(divided, tokenizer, values.data, room=teacher.geometry.n_text_ctx)
+    if not lessons.held_out:
         raise DataError("no window is held out; give field and held_out to a set")
-    ids = shortlist(values.shortlist, train, root, tokenizer)
-    data = _data(values, teacher, divided, tokenizer, folder, notes)
-    from tercet.model import load_torch
-
+    ids = shortlist(values.shortlist, lessons.train, root, tokenizer)
+    encoded = Path(values.data.encoded) if values.data.encoded else folder / ENCODED
+    readers = heard_once(teacher, values.teacher, divided, encoded, notes)
+    data = lessons.data(lessons.kept(readers), seed=values.loop.seed)
     _, decoder = load_torch(teacher, dtype="float32", taps=False)
     task = DraftTask(decoder.module, ids, values, layer)
     result = fit(task, data, loaded, folder, resume=resume, watcher=watcher)
@@ -89,37 +87,6 @@ def _layer(values: DraftRecipe, teacher: Checkpoint) -> int:
             f"{layers - 1}"
         )
     return values.layer % layers
-
-
-def _data(
-    values: DraftRecipe,
-    teacher: Checkpoint,
-    divided: Sequence[Split],
-    tokenizer: Tokenizer,
-    folder: Path,
-    watcher: Watcher,
-) -> TrainData:
-    encoded = Path(values.data.encoded) if values.data.encoded else folder / ENCODED
-    readers = heard_once(teacher, values.teacher, divided, encoded, watcher)
-    room = teacher.geometry.n_text_ctx
-    train = [each for split in divided for each in split.train]
-    held_out = [each for split in divided for each in split.held_out]
-    random, fixed = (
-        Chooser(tokenizer, values.data, room=room, is_random=each) for each in (True, False)
-    )
-    return TrainData(
-        train=CachedLessons(train, readers, [s.name for s in divided for _ in s.train], random),
-        valid=CachedLessons(
-            held_out, readers, [s.name for s in divided for _ in s.held_out], fixed
-        ),
-        collate=collate,
-        order=order_of_sets(
-            [len(split.train) for split in divided],
-            [split.weight for split in divided],
-            values.loop.seed,
-        ),
-        name_of=lambda number: train[number].label.id,
-    )
 
 
 def _publish(

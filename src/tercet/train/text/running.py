@@ -22,13 +22,12 @@ from tercet.train.devices import is_first_process
 from tercet.train.loop import RunResult, fit
 from tercet.train.recipe import load_recipe
 from tercet.train.run_folder import RunFolder
-from tercet.train.sampling import order_of_sets
 from tercet.train.sets import root_of
 from tercet.train.sharding import check_sharding
-from tercet.train.task import Items, TrainData
-from tercet.train.text.data import CachedLessons, Chooser, HeardLessons, collate
+from tercet.train.task import TrainData
 from tercet.train.text.encoding import heard_once
 from tercet.train.text.held_out import HeldOut
+from tercet.train.text.lessons import Lessons
 from tercet.train.text.material import Split, check_recordings, splits
 from tercet.train.text.publishing import ADAPTER, MODEL, publish_run
 from tercet.train.text.recipe import TextRecipe
@@ -162,38 +161,16 @@ def _data(
     folder: Path,
     watcher: Watcher,
 ) -> TrainData:
-    train = [each for split in divided for each in split.train]
-    held_out = [each for split in divided for each in split.held_out]
-    room = pair.student.geometry.n_text_ctx
-    random, fixed = (
-        Chooser(tokenizer, values.data, room=room, is_random=each) for each in (True, False)
-    )
-    items: Items
-    valid: Items
-    n_mels = pair.student.geometry.n_mels
-    live = HeardLessons(train, random, n_mels=n_mels, is_changed=True)
-    live_valid = HeardLessons(held_out, fixed, n_mels=n_mels, is_changed=False)
-    if values.keeps_states:
-        encoded = Path(values.data.encoded) if values.data.encoded else folder / ENCODED
-        readers = _encoded(values, pair, divided, encoded, watcher)
-        names = [split.name for split in divided for _ in split.train]
-        items = CachedLessons(train, readers, names, random, live if values.hears else None)
-        names = [split.name for split in divided for _ in split.held_out]
-        valid = CachedLessons(held_out, readers, names, fixed, live_valid if values.hears else None)
-    else:
-        check_recordings([*train, *held_out])
-        items, valid = live, live_valid
-    return TrainData(
-        train=items,
-        valid=valid,
-        collate=collate,
-        order=order_of_sets(
-            [len(split.train) for split in divided],
-            [split.weight for split in divided],
-            values.loop.seed,
-        ),
-        name_of=lambda number: train[number].label.id,
-    )
+    geometry = pair.student.geometry
+    lessons = Lessons(divided, tokenizer, values.data, room=geometry.n_text_ctx)
+    live = lessons.heard(geometry.n_mels)
+    if not values.keeps_states:
+        check_recordings([*lessons.train, *lessons.held_out])
+        return lessons.data(live, seed=values.loop.seed)
+    encoded = Path(values.data.encoded) if values.data.encoded else folder / ENCODED
+    readers = _encoded(values, pair, divided, encoded, watcher)
+    kept = lessons.kept(readers, live if values.hears else None)
+    return lessons.data(kept, seed=values.loop.seed)
 
 
 def _encoded(

@@ -1,6 +1,5 @@
 """A draft learns to guess what its teacher wrote, from labels to the file that `load_model` takes."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,12 +82,7 @@ def toy(labels: Path, teacher: Any, tmp_path: Path) -> Path:
     return path
 
 
-def figures(folder: Path, name: str) -> list[float]:
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [line[name] for line in lines if name in line]
-
-
-def test_a_draft_learns_and_its_file_fits_its_teacher(toy, teacher, tmp_path) -> None:
+def test_a_draft_learns_and_its_file_fits_its_teacher(toy, teacher, tmp_path, figures) -> None:
     result = run(toy, tmp_path / "run", overrides=("loop.epoch_steps=20",))
     assert (True, 40) == (result.is_finished, result.step)
     losses = figures(tmp_path / "run", "loss")

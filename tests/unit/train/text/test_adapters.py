@@ -1,6 +1,7 @@
 """Adapters, and students that hear windows as long as they are, from a recipe to a folder."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tercet.convert.fingerprint import encoder_digest
 from tercet.train.run_folder import read_checkpoint
 from tercet.train.text.running import run
 
+Figures = Callable[[Path, str], list[float]]
 RECIPE = """
 name = "toy"
 teacher = "teacher"
@@ -53,16 +55,13 @@ def toy(labels: Path, pair: Any, tmp_path: Path) -> Path:
     return path
 
 
-def figures(folder: Path, name: str) -> list[float]:
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [line[name] for line in lines if name in line]
-
-
 def adapted(folder: Path, pair: Any) -> Any:
     return with_adapter(pair.teacher, open_adapter(folder / "adapter"))
 
 
-def test_an_adapter_learns_and_the_model_stays(toy: Path, pair: Any, tmp_path: Path) -> None:
+def test_an_adapter_learns_and_the_model_stays(
+    toy: Path, pair: Any, tmp_path: Path, figures: Figures
+) -> None:
     before = {name: value.copy() for name, value in pair.teacher.arrays.items()}
     result = run(toy, tmp_path / "run", overrides=("loop.epoch_steps=6",))
     assert result.is_finished
@@ -150,7 +149,7 @@ def test_a_window_is_heard_at_its_own_length_beside_its_teachers_30_s(
 
 
 def test_it_is_the_same_whether_the_teachers_states_are_kept(
-    toy: Path, tmp_path: Path, pair: Any
+    toy: Path, tmp_path: Path, pair: Any, figures: Figures
 ) -> None:
     losses = []
     for name, cached in (("kept", "true"), ("live", "false")):

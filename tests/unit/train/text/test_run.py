@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tercet.train.text.data import collate
 from tercet.train.text.running import run
 from tercet.train.watch import Unwatched
 
+Figures = Callable[[Path, str], list[float]]
 RECIPE = """
 name = "toy"
 teacher = "teacher"
@@ -66,11 +68,6 @@ def toy(labels: Path, pair: Any, tmp_path: Path) -> Path:
     return path
 
 
-def figures(folder: Path, name: str) -> list[float]:
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [line[name] for line in lines if name in line]
-
-
 def arrays(folder: Path) -> dict[str, np.ndarray]:
     found = open_checkpoint(folder / "model")
     return {name: found.read(name) for name in found.names()}
@@ -85,7 +82,9 @@ def changed(folder: Path, before: Any) -> set[str]:
     }
 
 
-def test_a_student_learns_and_its_folder_opens(toy: Path, pair: Any, tmp_path: Path) -> None:
+def test_a_student_learns_and_its_folder_opens(
+    toy: Path, pair: Any, tmp_path: Path, figures: Figures
+) -> None:
     result = run(toy, tmp_path / "run", overrides=("loop.epoch_steps=6",))
     assert (True, 12) == (result.is_finished, result.step)
     for name in ("cross_entropy", "divergence"):
@@ -159,7 +158,7 @@ def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
 
 
 def test_sound_is_heard_anew_with_changes_where_nothing_is_cached(
-    toy: Path, tmp_path: Path
+    toy: Path, tmp_path: Path, figures: Figures
 ) -> None:
     run(toy, tmp_path / "plain", overrides=(*LIVE, "loop.epochs=1"))
     assert not (tmp_path / "plain" / "encoded").exists()
@@ -170,7 +169,7 @@ def test_sound_is_heard_anew_with_changes_where_nothing_is_cached(
 
 
 def test_a_whole_model_is_fine_tuned_without_a_teacher(
-    toy: Path, pair: Any, tmp_path: Path
+    toy: Path, pair: Any, tmp_path: Path, figures: Figures
 ) -> None:
     whole = ("student=teacher", "loss.divergence=0.0", "learns.encoder=true", "loop.epochs=1")
     run(toy, tmp_path / "run", overrides=(*LIVE, *whole))
@@ -247,13 +246,15 @@ def test_a_mix_is_told_before_and_after_by_set_and_language(
     assert {"loss", "agreement"} == set(told["languages"]["vi"]["after"])
 
 
-def test_a_trained_encoder_leaves_the_teachers_alone(toy: Path, pair: Any, tmp_path: Path) -> None:
+def test_a_trained_encoder_leaves_the_teachers_alone(
+    toy: Path, pair: Any, tmp_path: Path, figures: Figures
+) -> None:
     run(toy, tmp_path / "run", overrides=(*LIVE, "learns.encoder=true", "loop.epochs=1"))
     assert "model.encoder.conv1.weight" in changed(tmp_path / "run", pair.student)
     assert figures(tmp_path / "run", "divergence")
 
 
-def test_blocks_may_be_drawn_to_the_teachers(toy: Path, tmp_path: Path) -> None:
+def test_blocks_may_be_drawn_to_the_teachers(toy: Path, tmp_path: Path, figures: Figures) -> None:
     run(toy, tmp_path / "run", overrides=("loss.states=1.0",))
     values = figures(tmp_path / "run", "states")
     assert 0 < values[-1] < values[0]
@@ -261,7 +262,9 @@ def test_blocks_may_be_drawn_to_the_teachers(toy: Path, tmp_path: Path) -> None:
     assert not figures(tmp_path / "without", "states")
 
 
-def test_word_errors_choose_the_best_and_need_not_be_counted(toy: Path, tmp_path: Path) -> None:
+def test_word_errors_choose_the_best_and_need_not_be_counted(
+    toy: Path, tmp_path: Path, figures: Figures
+) -> None:
     run(toy, tmp_path / "run")
     assert [-each for each in figures(tmp_path / "run", "valid/wer")] == figures(
         tmp_path / "run", "valid/score"
