@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tercet.checkpoint import Checkpoint, open_checkpoint
 from tercet.checkpoint.adapter import AdaptedCheckpoint
+from tercet.checkpoint.head_settings import option_of
 from tercet.checkpoint.heads import DraftHead
 from tercet.convert.fingerprint import are_alike
 from tercet.convert.head_fit import check_fits
@@ -77,7 +78,9 @@ def find_draft(
     if text == AUTO or names_head(name):
         head = load_head(name, offline=offline, on_progress=on_progress)
         if not isinstance(head, DraftHead):
-            raise HeadError(f"{name}: is no draft; give it as tags= or tokens=, not as draft=")
+            raise HeadError(
+                f"{name}: is no draft; give it as {option_of(head)}=FILE, not as draft="
+            )
         check_fits(head, checkpoint, model_name=model_name)
         return FoundDraft(Path(name).name if text != AUTO else f"{model_name}'s own", head=head)
     model = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tercet.checkpoint import Checkpoint
 from tercet.checkpoint.adapter import AdaptedCheckpoint
+from tercet.checkpoint.head_settings import option_of
 from tercet.checkpoint.heads import Head, Quantizer, TagHead
 from tercet.convert.head_fit import check_fits
 from tercet.convert.head_store import codebook_fingerprint
@@ -86,9 +87,9 @@ def find_heads(
         head = load_head(name, offline=offline, on_progress=on_progress)
         wanted = TagHead if reading == "tags" else Quantizer
         if not isinstance(head, wanted):
-            kind = "a quantizer" if reading == "tags" else "a tag head"
-            other = "tokens" if reading == "tags" else "tags"
-            raise HeadError(f"{name}: is {kind}; give it as {other}=FILE, not as {reading}=")
+            option = option_of(head)
+            kind = {"tags": "a tag head", "tokens": "a quantizer", "draft": "a draft"}[option]
+            raise HeadError(f"{name}: is {kind}; give it as {option}=FILE, not as {reading}=")
         check_fits(head, checkpoint, model_name=model_name)
         found[reading] = head
     tag_head, quantizer = found.get("tags"), found.get("tokens")

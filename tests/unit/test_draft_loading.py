@@ -170,7 +170,7 @@ def test_other_heads_and_what_is_not_there(model, random_draft, tmp_path):
         labels=("a", "b"),
     )
     write_head(tmp_path / "tags.safetensors", tags)
-    with pytest.raises(HeadError, match="is no draft; give it as tags= or tokens="):
+    with pytest.raises(HeadError, match="is no draft; give it as tags=FILE, not as draft="):
         found(model, tmp_path / "tags.safetensors")
     with pytest.raises(ModelNotFoundError, match="no such file"):
         found(model, "absent/draft.safetensors")
@@ -182,12 +182,13 @@ def test_a_draft_that_was_cut_short_is_one_line(model, random_draft, tmp_path):
     file = tmp_path / "draft.safetensors"
     write_head(file, random_draft(GEOMETRY))
     whole = file.read_bytes()
-    for length in (len(whole) - 1, len(whole) // 2, 100):
+    for length in (len(whole) - 1, len(whole) // 2, 100, 0):
         file.write_bytes(whole[:length])
         with pytest.raises(TercetError) as caught:
             found(model, file)
         assert isinstance(caught.value, CheckpointError)
         assert "\n" not in str(caught.value)
+        assert "torch.save" not in str(caught.value), "it was taken for a model"
 
 
 @pytest.mark.parametrize("ids", [[5, 4, 6], [4, 4, 6], [4, 5.5, 6], [4, 5, 51865], [-1, 5, 6]])

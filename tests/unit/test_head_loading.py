@@ -117,6 +117,22 @@ def test_a_head_that_does_not_fit_or_is_of_the_other_kind_is_refused(model, tmp_
         named(model)
 
 
+def test_a_head_of_another_kind_is_named_for_what_it_is(model, tmp_path, random_draft) -> None:
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("tags", "tokens", "draft")}
+    write_head(files["tags"], tag_head("t"))
+    write_head(files["tokens"], quantizer("q"))
+    write_head(files["draft"], random_draft(GEOMETRY))
+    for asked, given, line in (
+        ("tags", "tokens", "is a quantizer; give it as tokens=FILE, not as tags="),
+        ("tokens", "tags", "is a tag head; give it as tags=FILE, not as tokens="),
+        ("tags", "draft", "is a draft; give it as draft=FILE, not as tags="),
+        ("tokens", "draft", "is a draft; give it as draft=FILE, not as tokens="),
+    ):
+        named = {"tags": None, "tokens": None, asked: files[given]}
+        with pytest.raises(HeadError, match=line):
+            find_heads(model, "mine", **named, offline=True)
+
+
 def test_progress_is_told_while_a_head_is_fetched(model, tmp_path, monkeypatch) -> None:
     write_head(tmp_path / "fetched.safetensors", tag_head("fetched"))
 

@@ -5,9 +5,9 @@ import re
 from tercet.errors import TercetError
 
 # "load_model(..., tags=FILE), --tags FILE" is said to both: the second half is ours.
-_TO_BOTH = re.compile(r"load_model\(\.\.\., (tags|tokens)=FILE\), (?=--\1 FILE)")
-_WITH_VALUE = re.compile(r"(?<![\w./-])(tags|tokens)=FILE\b")
-_ALONE = re.compile(r"(?<![\w./-])(tags|tokens)=(?=[\s,;.:)]|$)")
+_TO_BOTH = re.compile(r"load_model\(\.\.\., (tags|tokens|draft)=FILE\), (?=--\1 FILE)")
+_WITH_VALUE = re.compile(r"(?<![\w./-])(tags|tokens|draft)=FILE\b")
+_ALONE = re.compile(r"(?<![\w./-])(tags|tokens|draft)=(?=[\s,;.:)]|$)")
 _CHOSEN = re.compile(r"(?<![\w./-])(channel|longform|match|mel_floor)[= ]'([\w-]+)'")
 _RENAMED = {"chunk_length_s": "--chunk_length", "stride_length_s": "--stride"}
 

@@ -86,7 +86,8 @@ def names_head(name: str | Path) -> bool:
     from tercet.checkpoint.head_file import is_head_file
 
     if (path := _existing_file(str(name))) is not None:
-        return is_head_file(path)
+        # A lone file of that kind is no model; whether it is whole is said where it is opened.
+        return path.suffix == ".safetensors" or is_head_file(path)
     if Path(name).expanduser().is_dir():
         return False
     is_file_name = Path(name).suffix in _SUFFIXES or _ON_HUB.fullmatch(str(name))

@@ -27,6 +27,10 @@ def lacking(reading: str) -> HeadError:
             HeadError("a.safetensors: is a quantizer; give it as tokens=FILE, not as tags="),
         ),
         (
+            "a.safetensors: is no draft; give it as --tags FILE, not as --draft",
+            HeadError("a.safetensors: is no draft; give it as tags=FILE, not as draft="),
+        ),
+        (
             "<stdin>: --channel each reads it once per channel",
             SourceOptionError("<stdin>: channel='each' reads it once per channel"),
         ),
