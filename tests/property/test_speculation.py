@@ -160,6 +160,35 @@ def test_the_text_is_that_of_plain_decoding(engines, write, engine, rows, timed,
             assert pace.tally.accepted > 0, "nothing was ever accepted: the test shows nothing"
 
 
+class Watching(OracleProposer):
+    """Keeps what it is told."""
+
+    def propose(self, texts, hidden, most, goes_on):
+        self.oracle.told += [
+            (row, list(text), np.array(state.tolist()))
+            for row, text, state in zip(self.rows, texts, hidden, strict=True)
+        ]
+        return super().propose(texts, hidden, most, goes_on)
+
+
+def test_a_draft_is_told_what_each_rows_last_token_was_chosen_from(engines, write):
+    """After any number of right and wrong guesses, and after rows have left."""
+    for name, (decoder, voices, _) in engines.items():
+        rows = [0, 1, 2, 3] if name == "torch" else [0]
+        wanted = write(decoder, voices, rows, False, 0.0, 0)
+        texts = {at: each.tokens for at, each in enumerate(wanted)}
+        oracle = Oracle(texts, np.random.default_rng(2))
+        oracle.told = []
+        oracle.open = lambda session, windows, numbers, o=oracle: Watching(o, list(numbers))
+        drafted = DraftedDecoder(decoder, oracle, Pace(is_adaptive=False, most=3))
+        check_same(wanted, write(drafted, voices, rows, False, 0.0, 0))
+        assert len(oracle.told) > 2 * len(rows)
+        for row, text, state in oracle.told:
+            session = decoder.open([decoder.project(voices[rows[row]])])
+            session.step(np.array([text[:-1]], np.int64))
+            np.testing.assert_allclose(session.hidden()[0, -1].tolist(), state, atol=1e-4)
+
+
 def test_what_is_guessed_rightly_costs_no_step(engines, write):
     """An oracle without errors: a text of n tokens takes n / (most + 1) steps, and a few more."""
     sure = type("Sure", (), {"integers": lambda *args: args[-1] - 1, "random": lambda _: 1.0})()
