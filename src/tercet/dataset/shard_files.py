@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from tercet.dataset.undisturbed import undisturbed
 from tercet.errors import OptionError, OutputError, TercetError
 
 if sys.platform != "win32":
@@ -117,7 +118,8 @@ class ShardWriter:
     """Adds rows to a folder's shards, one after the other.
 
     What is there is never written over: numbers go on, also beside another writer. A crash loses at most the
-    shard under way; an error does not, where `finish` is called after it: what was added is complete.
+    shard under way; an error does not, where `finish` is called after it: what was added is complete. Nor do
+    Ctrl-C and SIGTERM, which wait for the end of an `add`.
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class ShardWriter:
         Raises:
             OutputError: the shard cannot be written; it is lost, those before it are not.
         """
-        with self._failing():
+        with undisturbed(), self._failing():
             if self._shard is None:
                 self._shard = ShardFile(
                     self._folder, self._stem, self._schema, rows_held=self._rows_held
@@ -177,7 +179,7 @@ class ShardWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        with self._failing():
+        with undisturbed(), self._failing():
             self._publish()
 
     def _publish(self) -> None:

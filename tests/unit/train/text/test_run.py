@@ -21,7 +21,7 @@ pytest.importorskip("jiwer")
 
 from tercet.convert.fingerprint import encoder_digest
 from tercet.train.loop import RunResult
-from tercet.train.text import running
+from tercet.train.text import lessons
 from tercet.train.text.alignment import HeadShare
 from tercet.train.text.data import collate
 from tercet.train.text.running import run
@@ -194,7 +194,7 @@ def test_a_whole_model_learns_what_its_references_say(
         asked.extend(each.text.targets for each in items)
         return collate(items)
 
-    monkeypatch.setattr(running, "collate", collated)
+    monkeypatch.setattr(lessons, "collate", collated)
     written = list(read_labels(labels / "speech"))  # "text 0" and so on, says the teacher
     said = [replace(each, reference="Oh!", reference_of="window") for each in written]
     store(tmp_path / "told" / "speech", [*said[:-1], written[-1]])
