@@ -58,9 +58,10 @@ def draft_shapes(head: DraftHead) -> Shapes:
     for name in ("token_norm", "hidden_norm", "layer_norm"):
         _norm(shapes, name, head.width)
     _linear(shapes, "fuse", head.width, 2 * head.width)
-    _norm(shapes, "block.encoder_attn_layer_norm", head.width)
-    for name in ("q_proj", "out_proj"):
-        _linear(shapes, f"block.encoder_attn.{name}", head.width, head.width)
+    for attention in ("self_attn", "encoder_attn"):
+        _norm(shapes, f"block.{attention}_layer_norm", head.width)
+        for name in ("q_proj", "out_proj"):
+            _linear(shapes, f"block.{attention}.{name}", head.width, head.width)
     _norm(shapes, "block.final_layer_norm", head.width)
     _linear(shapes, "block.fc1", head.mlp_width, head.width)
     _linear(shapes, "block.fc2", head.width, head.mlp_width)

@@ -152,16 +152,16 @@ class Quantizer:
 class DraftHead:
     """A head that proposes what the decoder will write next, for the decoder to verify.
 
-    One block on what the decoder knew when it chose its last token: (token, hidden state) -> cross-attention
-    over the window -> MLP -> the next token, and a hidden state of its own to go on from. It has no
-    self-attention and so no cache: whatever was said before is in the decoder's hidden state (as in EAGLE,
-    arXiv:2401.15077, and ReDrafter, arXiv:2403.09919). Cross-attention reads the keys and values of one of
-    the decoder's own layers. Only tokens of a shortlist are proposed, by the decoder's own embeddings.
+    One block on what the decoder knew when it chose its last token: (token, hidden state) -> self-attention
+    -> cross-attention -> MLP -> the next token, and a hidden state of its own to go on from (as in EAGLE,
+    arXiv:2401.15077, and ReDrafter, arXiv:2403.09919). Both attentions read the keys and values of one of the
+    decoder's own layers, over the window and over the text that it has verified: a draft has no cache of its
+    own, and nothing to roll back. Only tokens of a shortlist are proposed, by the decoder's own embeddings.
     """
 
     width: int  # the decoder's
     mlp_width: int
-    layer: int  # of the decoder, whose cross-attention's keys and values it reads
+    layer: int  # of the decoder, whose attentions' keys and values it reads
     vocab_size: int  # the decoder's
     shortlist: int  # tokens that it can propose; `token_ids` has them
     arrays: HeadArrays

@@ -7,8 +7,8 @@ import numpy as np
 
 from tercet.checkpoint.arrays import Arrays, Checkpoint
 from tercet.checkpoint.heads import DraftHead, HeadArrays
-from tercet.convert.builder import Graph, GraphBuilder, Store
-from tercet.convert.cross import CrossAttention
+from tercet.convert.builder import Graph, GraphBuilder, Shape, Store
+from tercet.convert.cross import MICROSOFT, CrossAttention
 from tercet.convert.decoder import EMBEDDING
 from tercet.convert.layers import Precision, add_mlp, add_norm, add_projection
 from tercet.convert.linear import Kind, Matrices, add_linear
@@ -26,9 +26,12 @@ def draft_graph(
         `word`: float32 [rows, 1, width], the decoder's embedding of what was written last.
         `hidden`: float32 [rows, 1, width], what that was chosen from: the decoder's hidden state after its
             final norm, or the draft's own.
-        `cross_...`: see `cross.CrossAttention`; keys and values of the head's layer alone.
+        `past_key`, `past_value`: float32 [rows, heads, context, head size], of the decoder's self-attention.
+        `last`, `total`: as the decoder's own step has them.
+        `cross_...`: see `cross.CrossAttention`; like the past, of the head's layer alone.
 
     Outputs:
+        `present_key`, `present_value`: bind them to the past's buffers; nothing changes there.
         `same_...`: see `cross.CrossAttention`.
         `next`: int64 [rows, 1], the likeliest token of the shortlist.
         `share`: float32 [rows, 1], its probability among them.
@@ -40,7 +43,7 @@ def draft_graph(
         precision: How matrices are multiplied, and how cross-attention's keys and values come.
         store: See `GraphBuilder`.
     """
-    arrays: Matrices[Arrays] = Matrices(head.arrays)
+    arrays = Matrices(head.arrays)
     attention = precision.attention
     builder = GraphBuilder("whisper_draft", store=store)
     word = builder.input("word", np.float32, ["rows", 1, head.width])
@@ -48,6 +51,7 @@ def draft_graph(
     known = add_norm(builder, arrays, hidden, "hidden_norm")
     both = builder.op("Concat", add_norm(builder, arrays, word, "token_norm"), known, axis=-1)
     value = add_projection(builder, arrays, both, "fuse", attention)
+    value = builder.op("Add", value, _recalled(builder, arrays, value, head, checkpoint, attention))
     cross = CrossAttention(builder, Matrices(checkpoint), precision, value)
     normed = add_norm(builder, arrays, value, "block.encoder_attn_layer_norm")
     queries = add_projection(builder, arrays, normed, "block.encoder_attn.q_proj", attention)
@@ -61,6 +65,42 @@ def draft_graph(
     _add_choice(builder, logits, head)
     builder.output(normed, "next_hidden", np.float32, ["rows", 1, head.width])
     return builder.finish()
+
+
+def _recalled(
+    builder: GraphBuilder,
+    arrays: Matrices[HeadArrays],
+    value: str,
+    head: DraftHead,
+    checkpoint: Checkpoint,
+    kind: Kind,
+) -> str:
+    """Self-attention over what the decoder has in its cache; nothing is added to that."""
+    heads = checkpoint.geometry.decoder_heads
+    normed = add_norm(builder, arrays, value, "block.self_attn_layer_norm")
+    queries = add_projection(builder, arrays, normed, "block.self_attn.q_proj", kind)
+    cache: Shape = ["rows", heads, "context", head.width // heads]
+    past = [builder.input(f"past_{part}", np.float32, cache) for part in ("key", "value")]
+    last, total = builder.input("last", np.int32, ["rows"]), builder.input("total", np.int32, [])
+    nothing = builder.op("Slice", value, *(builder.constant([each]) for each in (0, 0, 1)))
+    present = ["present_key", "present_value"]
+    found, *_ = builder.ops(
+        "GroupQueryAttention",
+        queries,
+        nothing,
+        nothing,
+        *past,
+        last,
+        total,
+        outputs=["self_attention", *present],
+        domain=MICROSOFT,
+        num_heads=heads,
+        kv_num_heads=heads,
+        causal=0,
+    )
+    for name in present:
+        builder.publish(name, np.float32, cache)
+    return add_projection(builder, arrays, found, "block.self_attn.out_proj", kind)
 
 
 def shortlisted(head: DraftHead, checkpoint: Checkpoint, kind: Kind) -> HeadArrays:

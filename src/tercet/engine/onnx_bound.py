@@ -19,21 +19,22 @@ class Binding:
         self._session = session
         self._fault = fault
         self._binding = session.io_binding()
-        self._held: list[Any] = []  # the binding holds addresses, so the arrays are held here
+        # The binding holds addresses, so the arrays are held here, by the name that they are bound to.
+        self._held: dict[str, Any] = {}
 
     def read(self, name: str, array: np.ndarray) -> None:
-        """Read an input from an array, which may be written into before each run."""
+        """Read an input from an array, which may be written into before each run; in place of any before."""
         import onnxruntime
 
         # Slices of whole rows are contiguous: nothing is copied.
         contiguous = np.ascontiguousarray(array) if array.ndim else array
-        self._held.append(contiguous)
+        self._held[name] = contiguous
         value = onnxruntime.OrtValue.ortvalue_from_numpy(contiguous)
         self._binding.bind_ortvalue_input(name, value)
 
     def write(self, name: str, array: np.ndarray) -> None:
         """Write an output into an array."""
-        self._held.append(array)
+        self._held[name] = array
         dtype, address = array.dtype.type, array.ctypes.data
         self._binding.bind_output(name, "cpu", 0, dtype, array.shape, address)
 

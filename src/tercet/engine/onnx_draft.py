@@ -1,6 +1,5 @@
 """A draft head on ONNX Runtime, beside the decoder whose windows it hears."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +37,7 @@ class OnnxDrafter:
     def open(self, session: Session) -> "OnnxDraftSteps":
         """Start over the rows of a session; good until it is reordered."""
         assert isinstance(session, OnnxSession)  # of the decoder that this was made for
-        return OnnxDraftSteps(self._session, self._words, *session.heard(self._layer))
+        return OnnxDraftSteps(self._session, self._words, session, self._layer)
 
 
 class OnnxDraftSteps:
@@ -46,26 +45,31 @@ class OnnxDraftSteps:
 
     def __init__(
         self,
-        session: "onnxruntime.InferenceSession",
+        graph: "onnxruntime.InferenceSession",
         words: "_Words",
-        cross: Mapping[str, np.ndarray],
-        frames: np.ndarray,
+        session: OnnxSession,
+        layer: int,
     ) -> None:
-        """`frames` int64 [rows]: how long each window is."""
-        self._words = words
+        self._words, self._decoding, self._layer = words, session, layer
+        cross, frames = session.heard(layer)
         rows, width = len(frames), words.width
         self._word = np.zeros((rows, 1, width), np.float32)
         self._hidden = np.zeros((rows, 1, width), np.float32)
+        self._last = np.zeros(rows, np.int32)
+        self._total = np.zeros((), np.int32)
         self._next = np.zeros((rows, 1), np.int64)
         self._share = np.zeros((rows, 1), np.float32)
         self._next_hidden = np.zeros((rows, 1, width), np.float32)
-        self._binding = Binding(session, "could not draft")
+        self._binding = Binding(graph, "could not draft")
         self._binding.read("word", self._word)
         self._binding.read("hidden", self._hidden)
+        self._binding.read("last", self._last)
+        self._binding.read("total", self._total)
         self._binding.read_cross(cross, frames)
         self._binding.write("next", self._next)
         self._binding.write("share", self._share)
         self._binding.write("next_hidden", self._next_hidden)
+        self._past: dict[str, np.ndarray] = {}
 
     def step(
         self, tokens: np.ndarray, hidden: np.ndarray
@@ -75,10 +79,23 @@ class OnnxDraftSteps:
         Raises:
             EngineError: ONNX Runtime failed.
         """
+        self._read_past()
         self._word[:, 0] = self._words.of(tokens)
         self._hidden[:, 0] = hidden
         self._binding.run()
         return self._next[:, 0].copy(), self._share[:, 0].copy(), self._next_hidden[:, 0]
+
+    def _read_past(self) -> None:
+        """The text that is verified so far; its memory moves when it has grown out of it."""
+        lengths = self._decoding.lengths
+        self._last[...] = lengths - 1
+        self._total[...] = lengths.max()
+        past = self._decoding.written(self._layer)
+        if past["key"] is not self._past.get("key"):
+            self._past = past
+            for name, array in past.items():
+                self._binding.read(f"past_{name}", array)
+                self._binding.write(f"present_{name}", array)
 
 
 class _Words:

@@ -116,6 +116,10 @@ class OnnxSession:
         names = (f"cross_key_{layer}", f"cross_value_{layer}", "cross_ranges")
         return {name: self._cross[name] for name in names if name in self._cross}, self._frames
 
+    def written(self, layer: int) -> dict[str, np.ndarray]:
+        """What one layer's self-attention keeps, `key` and `value`; good until the next step or `reorder`."""
+        return {part: self._cache[f"{part}_{layer}"] for part in ("key", "value")}
+
     def roll_back(self, lengths: np.ndarray) -> None:
         """Shorten each row's cache; costs nothing, for what lies beyond a length is never read.
 

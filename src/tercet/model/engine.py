@@ -185,6 +185,14 @@ class TorchSession:
         """What one layer's cross-attention reads: keys, values, and which frames are a row's own."""
         return (*self._cross[layer], self._heard)
 
+    def written(self, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What one layer's self-attention reads: keys, values, and which places are a row's own."""
+        lengths = self._cache.lengths
+        keys, values = self._cache.read(layer, int(lengths.max(initial=0)))
+        places = torch.arange(keys.shape[2], device=keys.device)
+        own = places < torch.from_numpy(lengths).to(keys.device)[:, None]
+        return keys, values, own[:, None, None]
+
     def roll_back(self, lengths: np.ndarray) -> None:
         """Shorten each row's cache to `lengths` (int64 [rows]).
 

@@ -11,12 +11,19 @@ from tercet.engine.onnx_draft import OnnxDrafter
 
 @pytest.fixture(scope="module")
 def model(random_checkpoint, small_geometry):
-    return random_checkpoint(replace(small_geometry, decoder_layers=2), seed=2)
+    return random_checkpoint(replace(small_geometry, decoder_layers=2, n_text_ctx=80), seed=2)
+
+
+def session_of(decoder, states):
+    """A session whose rows have texts of different lengths."""
+    session = decoder.open([decoder.project(each) for each in states])
+    texts = np.random.default_rng(6).integers(0, decoder.geometry.vocab_size, (3, 6))[: len(states)]
+    session.step(texts, counts=np.array([6, 2, 3])[: len(states)])
+    return session
 
 
 def steps_of(decoder, drafter, states):
-    session = decoder.open([decoder.project(each) for each in states])
-    return drafter.open(session)
+    return drafter.open(session_of(decoder, states))
 
 
 def inputs(model, rows: int):
@@ -72,10 +79,51 @@ def test_a_row_does_not_feel_its_neighbours(model, random_draft):
     drafter = OnnxDrafter(head, model, PRECISIONS["int8"], threads=1)
     together = steps_of(decoder, drafter, states).step(tokens, hidden)
     for row in range(3):
-        alone = steps_of(decoder, drafter, states[row : row + 1])
-        one = alone.step(tokens[row : row + 1], hidden[row : row + 1])
+        session = session_of(decoder, states)
+        session.reorder(np.array([row]))
+        one = drafter.open(session).step(tokens[row : row + 1], hidden[row : row + 1])
         assert one[0][0] == together[0][row]
         np.testing.assert_allclose(one[2][0], together[2][row], atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_it_recalls_the_text_that_is_verified_and_no_more(model, random_draft, engine):
+    """Also where the text grows out of the memory that it began with."""
+    head = random_draft(model.geometry, 20)
+    states, tokens, hidden = inputs(model, 1)
+    if engine == "onnx":
+        decoder = OnnxDecoder(model, PRECISIONS["float32"], threads=1)
+        drafter = OnnxDrafter(head, model, PRECISIONS["float32"], threads=1)
+    else:
+        torch = pytest.importorskip("torch")
+        from tercet.model import load_torch
+        from tercet.model.draft import TorchDrafter
+
+        _, decoder = load_torch(model, threads=1)
+        drafter = TorchDrafter(head, decoder, device="cpu", dtype="float32")
+        states, hidden = [torch.from_numpy(each) for each in states], torch.from_numpy(hidden)
+
+    def share(steps) -> float:
+        return float(steps.step(tokens, hidden)[1][0])
+
+    text = np.random.default_rng(7).integers(0, model.geometry.vocab_size, (1, 70))
+
+    def fresh(n: int) -> float:
+        session = decoder.open([decoder.project(states[0])])
+        session.step(text[:, :n])
+        return share(drafter.open(session))
+
+    session = decoder.open([decoder.project(states[0])])
+    session.step(text[:, :5])
+    steps = drafter.open(session)
+    first = share(steps)
+    assert fresh(5) == pytest.approx(first, abs=1e-5)
+    session.step(text[:, 5:70])
+    grown = share(steps)
+    assert fresh(70) == pytest.approx(grown, abs=1e-5)
+    session.roll_back(np.array([5]))
+    assert first == pytest.approx(share(steps), abs=1e-5)
+    assert abs(first - grown) > 1e-4
 
 
 def test_words_are_read_from_eight_bits_as_from_floats(random_draft, base_model):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tercet.checkpoint.heads import DraftHead, HeadArrays, Origin
 from tercet.model.decoder import TextDecoder
-from tercet.model.draft import DraftModule
+from tercet.model.draft import DraftModule, Seen
 from tercet.train.draft.guides import Guides
 from tercet.train.draft.recipe import DraftRecipe
 from tercet.train.task import ParameterGroup, Summed, TrainTask
@@ -53,7 +53,7 @@ class DraftTask(TrainTask):
         self._recipe, self.layer = recipe, layer
         own = teacher.blocks[layer]
         width = own.fc1.in_features
-        self.draft = DraftModule(width, own.fc1.out_features, own.encoder_attn.heads)
+        self.draft = DraftModule(width, own.fc1.out_features)
         _begin_as(self.draft, teacher, layer)
         self.register_buffer("ids", torch.from_numpy(ids), persistent=False)
         table = teacher.embed_tokens.weight
@@ -61,7 +61,7 @@ class DraftTask(TrainTask):
         places[torch.from_numpy(ids)] = torch.arange(len(ids))
         self.register_buffer("places", places, persistent=False)
         self.register_buffer("rows", table.detach()[torch.from_numpy(ids)], persistent=False)
-        self._guides = Guides(recipe.remember_mb)
+        self._guides = Guides(layer, recipe.remember_mb)
 
     def training_step(self, batch: Any, batch_idx: int) -> Summed:
         """The losses of some windows, by guess that counts."""
@@ -140,18 +140,22 @@ class DraftTask(TrainTask):
         At depth j a position's word is the j-th token behind it, which the teacher wrote, and its guess is
         of the one behind that.
         """
-        guides = self._guides.of(self.teacher, given)
-        with torch.no_grad():
-            attention = self.teacher.blocks[self.layer].encoder_attn
-            keys, values = attention.keys_values(given.states)
+        guides, read = self._guides.of(self.teacher, given)
         n = given.inputs.shape[1]
+        with torch.no_grad():
+            own = self.teacher.blocks[self.layer]
+            heard = Seen(*own.encoder_attn.keys_values(given.states), None)
+            # At each depth: no further than the teacher was when it made its own state.
+            causal = torch.ones(n, n, dtype=torch.bool, device=self.device).tril()
+            keys, values = own.self_attn.keys_values(own.self_attn_layer_norm(read))
+            written = Seen(keys, values, causal)
         dropout = self._recipe.loss.dropout if self.training else 0.0
         hidden = guides
         # What is guessed from must have been written, too: no guesses in a prompt, nor out of one.
         rows = given.targets != IGNORED
         for ahead in range(1, min(depth, n - 1) + 1):
             words = self.teacher.embed_tokens(_moved(given.inputs, ahead, 0))
-            hidden = self.draft(words, hidden, keys, values, dropout=dropout)
+            hidden = self.draft(words, hidden, written, heard, dropout=dropout)
             targets = _moved(given.targets, ahead, IGNORED)
             rows = rows & (targets != IGNORED)
             yield _Guessed(hidden[rows], _moved(guides, ahead, 0.0)[rows], targets[rows], rows)
@@ -162,6 +166,9 @@ def _begin_as(draft: DraftModule, teacher: TextDecoder, layer: int) -> None:
     own = teacher.blocks[layer]
     with torch.no_grad():
         for mine, its in (
+            (draft.block.self_attn.q_proj, own.self_attn.q_proj),
+            (draft.block.self_attn.out_proj, own.self_attn.out_proj),
+            (draft.block.self_attn_layer_norm, own.self_attn_layer_norm),
             (draft.block.encoder_attn.q_proj, own.encoder_attn.q_proj),
             (draft.block.encoder_attn.out_proj, own.encoder_attn.out_proj),
             (draft.block.encoder_attn_layer_norm, own.encoder_attn_layer_norm),
