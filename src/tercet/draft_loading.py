@@ -7,20 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tercet.checkpoint import Checkpoint, open_checkpoint
+from tercet.checkpoint import Checkpoint, Geometry, open_checkpoint
 from tercet.checkpoint.adapter import AdaptedCheckpoint
 from tercet.checkpoint.head_settings import option_of
 from tercet.checkpoint.heads import DraftHead
 from tercet.convert.fingerprint import are_alike
 from tercet.convert.head_fit import check_fits
 from tercet.decoding.drafts import DecoderDraft, Draft, HeadDraft, NgramDraft
+from tercet.decoding.pace import Known, Pace
 from tercet.decoding.speculate import DraftedDecoder
 from tercet.engine.choice import Choice
+from tercet.engine.cpu import this_cpu
 from tercet.engine.protocol import Decoder, Drafter, Encoder
 from tercet.errors import HeadError, OptionError
 from tercet.hub import find_model
 from tercet.hub.heads import heads_beside, load_head, names_head
 
+# One more token to verify, in plain steps, by kind of processor; measured for base in 8 bits on all but Arm
+# (docs/EXPERIMENTS.md). With dot products of 8 bits a row more costs little, without them much.
+_VERIFY = {"amx": 0.1, "vnni": 0.1, "arm": 0.1, "avx2": 0.36, "other": 0.5}
+_VERIFY_CUDA = 0.03  # a guess: there a step waits for its weights, however many tokens it takes
 AUTO, NONE, NGRAM = "auto", "none", "ngram"
 OpenParts = Callable[[Checkpoint], tuple[Encoder, Decoder]]  # of a draft that is a model
 
@@ -112,7 +118,36 @@ def open_drafted(
         draft = DecoderDraft(found.name, smaller, None if found.shares_encoder else encoder)
     else:
         draft = NgramDraft()
-    return DraftedDecoder(decoder, draft)
+    return DraftedDecoder(decoder, draft, Pace(known=known_costs(found, checkpoint, choice)))
+
+
+def known_costs(found: FoundDraft, checkpoint: Checkpoint, choice: Choice) -> Known | None:
+    """What drafting and verifying cost beside a plain step, from what has to be multiplied; None: measure it.
+
+    In float32 a text is the same whatever is drafted, so that costs can be measured as it is written.
+    """
+    if choice.compute_type == "float32":
+        return None
+    part = 0  # weights that a step of the draft multiplies by; none where it looks back in the text
+    if found.head is not None:
+        head = found.head
+        block = _block_weights(head.width, head.mlp_width) + 2 * head.width**2
+        part = block + head.shortlist * head.width
+    elif found.model is not None:
+        part = _step_weights(found.model.geometry)
+    is_cpu = choice.device == "cpu"
+    verify = _VERIFY[this_cpu().kind] if is_cpu else _VERIFY_CUDA
+    return Known(part / _step_weights(checkpoint.geometry), verify)
+
+
+def _step_weights(geometry: Geometry) -> int:
+    """Weights that a token passes through in a decoder; keys and values of the window are there already."""
+    layers = geometry.decoder_layers * _block_weights(geometry.width, geometry.mlp_width)
+    return layers + geometry.vocab_size * geometry.width
+
+
+def _block_weights(width: int, mlp_width: int) -> int:
+    return 6 * width**2 + 2 * width * mlp_width
 
 
 def _check_model(draft: Checkpoint, teacher: Checkpoint, name: str, model_name: str) -> None:

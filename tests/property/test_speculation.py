@@ -12,7 +12,7 @@ from tercet.checkpoint.geometry import Geometry
 from tercet.decoding.drafts import DecoderDraft, Guess, HeadDraft, NgramDraft
 from tercet.decoding.loop import Decoded, decode
 from tercet.decoding.options import DecodeOptions
-from tercet.decoding.pace import Pace
+from tercet.decoding.pace import Known, Pace
 from tercet.decoding.speculate import DraftedDecoder
 from tercet.engine.onnx import FLOAT32, OnnxDecoder
 from tercet.engine.onnx_draft import OnnxDrafter
@@ -187,6 +187,24 @@ def test_a_draft_is_told_what_each_rows_last_token_was_chosen_from(engines, writ
             session = decoder.open([decoder.project(voices[rows[row]])])
             session.step(np.array([text[:-1]], np.int64))
             np.testing.assert_allclose(session.hidden()[0, -1].tolist(), state, atol=1e-4)
+
+
+def test_where_costs_are_known_a_window_is_drafted_alike_whatever_went_before(engines, write):
+    """How many rounds, guesses and right ones: neither a clock nor other windows change them."""
+    for decoder, voices, drafts in engines.values():
+        for draft in drafts:
+
+            def tally(*rows: int, by=decoder, heard=voices, draft=draft) -> tuple[int, ...]:
+                pace = Pace(known=Known(draft=0.2, verify=0.1))
+                drafted = DraftedDecoder(by, draft, pace)
+                before: tuple[int, ...] = ()
+                for row in rows:
+                    before = (pace.tally.rounds, pace.tally.guessed, pace.tally.accepted)
+                    write(drafted, heard, [row], False, 0.0, 0)
+                now = (pace.tally.rounds, pace.tally.guessed, pace.tally.accepted)
+                return tuple(one - other for one, other in zip(now, before, strict=True))
+
+            assert tally(0, 3, 2, 1) == tally(2, 1) == tally(0, 1)
 
 
 def test_what_is_guessed_rightly_costs_no_step(engines, write):

@@ -12,7 +12,9 @@ from tercet.checkpoint import Geometry, open_checkpoint, save_hugging_face
 from tercet.checkpoint.heads import HeadArrays, TagHead
 from tercet.convert.head_fit import bound_to
 from tercet.convert.head_store import write_head
-from tercet.draft_loading import check_draft_name, find_draft
+from tercet.draft_loading import FoundDraft, check_draft_name, find_draft, known_costs
+from tercet.engine.choice import Choice
+from tercet.engine.cpu import OVERRIDE
 from tercet.errors import (
     CheckpointError,
     FingerprintError,
@@ -205,3 +207,35 @@ def test_what_is_no_name_is_refused(name):
     with pytest.raises(OptionError, match=r"draft is .*; give 'auto', 'none', 'ngram'"):
         check_draft_name(name)
     check_draft_name(Path("any"))
+
+
+def chosen(compute_type: str, device: str = "cpu") -> Choice:
+    return Choice(
+        encoder="onnx",
+        decoder="onnx",
+        compute_type=compute_type,
+        device=device,
+        arithmetic="f32",
+        reason="",
+    )
+
+
+def test_costs_are_known_where_a_text_could_feel_what_a_clock_says(
+    model, of_model, random_draft, monkeypatch
+):
+    """Of a head: its block (8 x 64^2 + 2 x 64 x 128) and 50 tokens; of the model two blocks and 51865."""
+    monkeypatch.setenv(OVERRIDE, "vnni")
+    head = FoundDraft("head", head=random_draft(GEOMETRY))
+    smaller = FoundDraft("smaller", model=open_checkpoint(Path(of_model("s", decoder_layers=1))))
+    block, words = 14 * 64**2, 51865 * 64
+    assert known_costs(head, model, chosen("float32")) is None
+    known = known_costs(head, model, chosen("int8"))
+    wanted = (8 * 64**2 + 2 * 64 * 128 + 50 * 64) / (2 * block + words)
+    assert wanted == pytest.approx(known.draft)
+    vnni = known.verify
+    other = known_costs(smaller, model, chosen("int8"))
+    assert (block + words) / (2 * block + words) == pytest.approx(other.draft)
+    assert 0 == known_costs(FoundDraft("ngram"), model, chosen("int8")).draft
+    monkeypatch.setenv(OVERRIDE, "avx2")
+    assert known_costs(head, model, chosen("int8")).verify > 2 * vnni
+    assert known_costs(head, model, chosen("float16", "cuda")).verify < vnni

@@ -1,10 +1,12 @@
-"""How far ahead to draft, and when not to: decided from what steps, drafts and guesses were measured to cost.
+"""How far ahead to draft, and when not to: decided from what steps and drafts cost, and how guesses do.
 
-Nothing here changes what is written, only how soon.
+Nothing here changes what is written, only how soon; but for 8 and 16 bits, where steps of one token and of
+several round differently, and two tokens that are nearly as likely may change places. There costs are known
+beforehand and each session begins anew, so that a text depends neither on a clock nor on earlier texts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 _WEIGHT = 0.1  # of a new measurement in a running mean
@@ -39,6 +41,13 @@ class Costs(NamedTuple):
     verify_s: float | None  # a further token to verify
 
 
+class Known(NamedTuple):
+    """What is known beforehand, in plain rounds."""
+
+    draft: float  # a further token to draft
+    verify: float  # a further token to verify
+
+
 @dataclass(slots=True)
 class Tally:
     """What speculation did so far."""
@@ -58,10 +67,15 @@ class Pace:
 
     is_adaptive: bool = True  # False: always draft `most` tokens
     most: int = MOST
+    known: Known | None = None  # None: costs are measured
     tally: Tally = field(default_factory=Tally)
     _costs: dict[int, _Costs] = field(default_factory=dict)  # by rows
     _trust: float = 1.0  # how often guesses come true, relative to what their shares say
     _sure: float = 1.0  # how likely a guess usually is, those before it being right
+
+    def of_session(self) -> "Pace":
+        """What a new session goes by: this, or where costs are known a fresh one that shares the tally."""
+        return self if self.known is None else replace(self, _costs={}, _trust=1.0, _sure=1.0)
 
     def is_on(self, rows: int) -> bool:
         """Whether the next round should be drafted."""
@@ -91,7 +105,8 @@ class Pace:
     def note_plain(self, rows: int, seconds: float) -> None:
         """A round of one token for each row took so long."""
         costs = self._of(rows)
-        costs.plain_s = _mean(costs.plain_s, seconds)
+        if self.known is None:
+            costs.plain_s = _mean(costs.plain_s, seconds)
         costs.rest, costs.owed = max(0, costs.rest - 1), max(0, costs.owed - 1)
 
     def note_drafted(
@@ -118,6 +133,12 @@ class Pace:
         """
         costs, guesses = self._of(rows), [len(each) for each in shares]
         deepest = max(guesses)
+        if self.known is not None:
+            draft_s, verify_s, rest_s = (
+                drafted * self.known.draft,
+                1 + deepest * self.known.verify,
+                0,
+            )
         if drafted:
             costs.draft_s = _mean(costs.draft_s, draft_s / drafted)
         if deepest:
@@ -128,7 +149,7 @@ class Pace:
             self._sure = _mean(self._sure, sum(firsts) / len(firsts))
         self._count(rows, guesses, agreed)
         costs.drafted += 1
-        costs.owed += costs.drafted % _REFRESHED == 0
+        costs.owed += self.known is None and costs.drafted % _REFRESHED == 0
         if costs.plain_s is None:
             return
         if deepest:
@@ -151,7 +172,10 @@ class Pace:
         tally.written += rows + sum(agreed)
 
     def _of(self, rows: int) -> _Costs:
-        return self._costs.setdefault(rows, _Costs())
+        fresh = _Costs()
+        if self.known is not None:
+            fresh = _Costs(1.0, owed=0, draft_s=self.known.draft, verify_s=self.known.verify)
+        return self._costs.setdefault(rows, fresh)
 
 
 def _mean(before: float | None, now: float) -> float:

@@ -3,7 +3,7 @@
 Leviathan et al., arXiv:2211.17192, with a simpler rule of acceptance: the decoder picks each token itself,
 from the logits behind the tokens picked before, by the same rules and draws as without a draft. A guess only
 decides whether those logits are there already. So the text is that of plain decoding token for token,
-greedy or sampled, and a sampled one has its distribution.
+greedy or sampled, and a sampled one has its distribution; exactly in float32 (see `pace.py`).
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class DraftedDecoder:
     """A decoder (`engine.protocol.Decoder`) and the draft that speeds it up."""
 
     def __init__(self, decoder: Decoder, draft: Draft, pace: Pace | None = None) -> None:
-        """`pace`: how far ahead to draft; it learns from use."""
+        """`pace`: how far ahead to draft; by default it measures."""
         self.decoder, self.draft = decoder, draft
         self.pace = pace or Pace()
         self.geometry = decoder.geometry
@@ -58,7 +58,7 @@ class Speculation:
             starts: By row number: the ids before the first one that was written.
             write: Picks one more token for each of some rows.
         """
-        self._decoder, self._session, self._pace = decoder, session, decoder.pace
+        self._decoder, self._session, self._pace = decoder, session, decoder.pace.of_session()
         self._windows = windows if isinstance(windows, Projections) else None
         self._starts, self._write = starts, write
         self._proposer: Proposer | None = None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tercet.decoding.pace import Pace
+from tercet.decoding.pace import Known, Pace
 
 
 def rounds(
@@ -48,7 +48,7 @@ def test_a_draft_that_pays_stays_on_but_for_a_plain_round_now_and_then() -> None
     assert 640 * 63 / 65 <= on < 640
 
 
-def test_a_draft_that_costs_more_than_it_saves_rests_longer_and_longer() -> None:
+def test_a_draft_that_costs_more_than_it_saves_tried_longer_and_longer() -> None:
     pace = ready()
     on = [0, 0, 0, 0]
     for quarter in range(4):
@@ -151,3 +151,38 @@ def test_the_tally_counts_first_guesses_and_passes() -> None:
     assert 4 == tally.rounds
     assert 7 == tally.written
     assert 7 / 4 == pytest.approx(tally.written / tally.rounds)
+
+
+def test_known_costs_decide_alike_whatever_a_clock_says() -> None:
+    """Drafting a token costs 0.25 of a plain round, verifying one 0.1: 0.35 must be as likely as that."""
+    for second in (1e-6, 1.0):
+        pace = Pace(known=Known(draft=0.25, verify=0.1)).of_session()
+        assert pace.is_on(1), "nothing has to be measured first"
+        assert pace.is_worth_going_on(1, 0.36)
+        assert not pace.is_worth_going_on(1, 0.34)
+        assert pace.is_worth_verifying(1, 0.11)
+        assert not pace.is_worth_verifying(1, 0.09)
+        rounds(pace, 500, guessed=2, agreed=2, draft_s=90 * second, verify_s=90 * second)
+        assert pace.is_on(1), "three tokens for 1.7 rounds, and no plain round in between"
+        tried = 0
+        while pace.is_on(1):
+            tried += 1
+            rounds(pace, 1, guessed=2, agreed=0, draft_s=second, verify_s=second)
+        assert 1 < tried < 20
+        for _ in range(32):
+            pace.note_plain(1, 77 * second)
+        assert pace.is_on(1)
+
+
+def test_where_costs_are_known_a_session_begins_anew_and_is_counted_with_the_others() -> None:
+    pace = Pace(most=5, known=Known(draft=0.25, verify=0.1))
+    first = pace.of_session()
+    rounds(first, 40, guessed=4, agreed=0, draft_s=1.0, verify_s=1.0)
+    assert not first.is_on(1)
+    second = pace.of_session()
+    assert second.is_on(1)
+    assert 5 == second.most
+    rounds(second, 2, guessed=4, agreed=4, draft_s=1.0, verify_s=1.0)
+    assert 42 == pace.tally.rounds
+    measured = Pace()
+    assert measured is measured.of_session(), "what was measured is kept"
