@@ -101,10 +101,11 @@ def measured(
     plain = drafted.decoder
     wanted = texts(plain, model, heard, size, options.timestamps)
     fixed = DraftedDecoder(plain, drafted.draft, Pace(is_adaptive=False, most=options.fixed))
-    results = {"fixed": texts(fixed, model, heard, size, options.timestamps)}
-    results["adaptive"] = texts(
-        drafted, model, heard, size, options.timestamps
-    )  # it learns its costs here
+    gauge = DraftedDecoder(plain, drafted.draft, Pace())  # measures what steps cost
+    ways = {"fixed": fixed, "measured": gauge, "adaptive": drafted}
+    results = {
+        name: texts(each, model, heard, size, options.timestamps) for name, each in ways.items()
+    }
     drafted.pace.tally = Tally()
     runs = {
         "plain": partial(texts, plain, model, heard, size, options.timestamps),
@@ -125,9 +126,8 @@ def measured(
         "other_texts": unlike,
         "fixed": figures(fixed.pace.tally),
         "adaptive": figures(drafted.pace.tally),
-        "allowed": allowed(drafted.pace, figures(fixed.pace.tally)["accepted"])
-        if size == 1
-        else {},
+        "known": drafted.pace.known,
+        "allowed": allowed(gauge.pace, figures(fixed.pace.tally)["accepted"]) if size == 1 else {},
         "ratio": ratio(times["drafted"].wall_s, times["plain"].wall_s) if times else None,
         "seconds": {name: each.median_s for name, each in times.items()},
     }

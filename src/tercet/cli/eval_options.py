@@ -97,6 +97,7 @@ class Choice:
     skip_broken: bool
     form: Form
     quiet: bool
+    text_column: str | None = None  # of commands that read references
 
     def __post_init__(self) -> None:
         check_counts(threads=self.threads, every=self.every)
@@ -104,7 +105,7 @@ class Choice:
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> "Choice":
         """From a command's arguments by name, among its own."""
-        return cls(**{each.name: told[each.name] for each in fields(cls)})
+        return cls(**{each.name: told[each.name] for each in fields(cls) if each.name in told})
 
     def rows(self, path: Path, screen: EvalScreen) -> "Manifest":
         """The manifest's rows that are looked at.
@@ -160,7 +161,9 @@ def rows_of(
     from tercet.evaluate.recordings import chosen
 
     patterns = dict(_pair(each) for each in where)
-    manifest = read_manifest(path, root=choice.root, skip_broken=choice.skip_broken)
+    manifest = read_manifest(
+        path, root=choice.root, skip_broken=choice.skip_broken, text_column=choice.text_column
+    )
     if manifest.faults:
         screen.note(f"{path}: {len(manifest.faults)} faults; those rows are left out")
     return chosen(manifest, patterns, every)

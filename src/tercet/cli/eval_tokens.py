@@ -9,6 +9,7 @@ import typer
 
 from tercet.cli import eval_options as given
 from tercet.cli.eval_progress import EvalScreen
+from tercet.cli.label_options import TextColumn
 from tercet.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def command(
     every: given.Every = 1,
     root: given.Root = None,
     skip_broken: given.SkipBroken = False,
+    text_column: TextColumn = None,
     form: given.Format = "text",
     quiet: given.Quiet = False,
 ) -> Callable[[], None]:

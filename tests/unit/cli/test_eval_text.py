@@ -334,6 +334,18 @@ def test_a_manifest_without_texts_is_one_line(
     assert "m.jsonl: no row has a text; there is nothing to compare with" in ran.err
 
 
+@pytest.mark.option("--text_column")
+def test_references_are_where_they_are_said_to_be(evaluate: Run) -> None:
+    rows = [row | {"said": "white glue"} for row in ROWS]
+    Path("m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran = evaluate("--text_column", "said", "--format", "json")
+    # Three words are written for the first row's two, both wrong; the other four are right.
+    assert (0, 0.5) == (ran.code, json.loads(ran.out)["scores"]["wer"]["rate"])
+    ran = evaluate("--text_column", "sung")
+    assert (1, "") == (ran.code, ran.out)
+    assert "m.jsonl: no row has a column 'sung' (there are audio, text, speaker, room" in ran.err
+
+
 def test_a_card_reads_what_is_printed(evaluate: Run) -> None:
     from tercet.publish.text_reports import read_text_report
 
