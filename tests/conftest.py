@@ -118,9 +118,9 @@ def random_checkpoint() -> Callable[..., MemoryCheckpoint]:
 
 @pytest.fixture(scope="session")
 def random_draft() -> Callable[..., DraftHead]:
-    """A factory: `random_draft(geometry, shortlist=50, seed=0)` is a draft for that model's last layer."""
+    """A factory: `random_draft(geometry, shortlist=50, seed=0, rank=0)`, for that model's last layer."""
 
-    def make(geometry: Geometry, shortlist: int = 50, seed: int = 0) -> DraftHead:
+    def make(geometry: Geometry, shortlist: int = 50, seed: int = 0, rank: int = 0) -> DraftHead:
         rng = np.random.default_rng(seed)
         ids = np.sort(rng.choice(geometry.vocab_size, shortlist, replace=False))
         head = DraftHead(
@@ -129,6 +129,7 @@ def random_draft() -> Callable[..., DraftHead]:
             layer=geometry.decoder_layers - 1,
             vocab_size=geometry.vocab_size,
             shortlist=shortlist,
+            rank=rank,
             arrays=HeadArrays({}),
         )
         arrays = {

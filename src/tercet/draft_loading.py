@@ -132,7 +132,8 @@ def known_costs(found: FoundDraft, checkpoint: Checkpoint, choice: Choice) -> Kn
     if found.head is not None:
         head = found.head
         block = _block_weights(head.width, head.mlp_width) + 2 * head.width**2
-        part = block + head.shortlist * head.width
+        scored = head.rank or head.width
+        part = block + head.shortlist * scored + head.rank * head.width
     elif found.model is not None:
         part = _step_weights(found.model.geometry)
     is_cpu = choice.device == "cpu"

@@ -65,6 +65,11 @@ def draft_shapes(head: DraftHead) -> Shapes:
     _norm(shapes, "block.final_layer_norm", head.width)
     _linear(shapes, "block.fc1", head.mlp_width, head.width)
     _linear(shapes, "block.fc2", head.width, head.mlp_width)
+    if head.rank:
+        shapes |= {
+            "narrow.weight": (head.rank, head.width),
+            "widen.weight": (head.width, head.rank),
+        }
     return shapes
 
 

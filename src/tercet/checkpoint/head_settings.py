@@ -41,8 +41,9 @@ _SIZES = {  # largest values; what lies beyond is no head, and must not make us 
     "layer": 255,
     "vocab_size": 1_000_000,
     "shortlist": 1_000_000,
+    "rank": 16384,
 }
-_MAY_BE_ZERO = ("time_heads", "layer_heads", "mask_code", "layer")
+_MAY_BE_ZERO = ("time_heads", "layer_heads", "mask_code", "layer", "rank")
 _MAY_BE_NONE = ("n_layers", "mask_code")
 _CHOICES = {
     "layers": ("last", "mean", "weighted", "each"),
@@ -268,7 +269,12 @@ def _check_quantizer(head: Quantizer, path: Path) -> None:
 def _check_draft(head: DraftHead, path: Path) -> None:
     most = head.vocab_size
     fits = head.shortlist <= most
-    _check_rules(((fits, f"shortlist is {head.shortlist}, of a vocabulary of {most}"),), path)
+    narrow = head.rank <= head.width
+    rules = (
+        (fits, f"shortlist is {head.shortlist}, of a vocabulary of {most}"),
+        (narrow, f"rank is {head.rank}, of a width of {head.width}"),
+    )
+    _check_rules(rules, path)
 
 
 def _check_rules(rules: tuple[tuple[bool, str], ...], path: Path) -> None:

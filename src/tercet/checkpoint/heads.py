@@ -148,6 +148,9 @@ class Quantizer:
         return 320 * self.downsample
 
 
+CANDIDATES = 32  # of a draft: among so many the likeliest token nearly always is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftHead:
     """A head that proposes what the decoder will write next, for the decoder to verify.
@@ -156,7 +159,8 @@ class DraftHead:
     -> cross-attention -> MLP -> the next token, and a hidden state of its own to go on from (as in EAGLE,
     arXiv:2401.15077, and ReDrafter, arXiv:2403.09919). Both attentions read the keys and values of one of the
     decoder's own layers, over the window and over the text that it has verified: a draft has no cache of its
-    own, and nothing to roll back. Only tokens of a shortlist are proposed, by the decoder's own embeddings.
+    own, and nothing to roll back. Only tokens of a shortlist are proposed, by the decoder's own embeddings:
+    all of them are scored, or those `CANDIDATES` that score best in a space of lower rank, which takes less.
     """
 
     width: int  # the decoder's
@@ -164,9 +168,15 @@ class DraftHead:
     layer: int  # of the decoder, whose attentions' keys and values it reads
     vocab_size: int  # the decoder's
     shortlist: int  # tokens that it can propose; `token_ids` has them
+    rank: int = 0  # of the space in which candidates are looked for; 0: all tokens are scored
     arrays: HeadArrays
     convention: InputConvention = SHARED
     origin: Origin = field(default_factory=Origin)
+
+    @property
+    def candidates(self) -> int:
+        """How many tokens are scored exactly."""
+        return min(CANDIDATES, self.shortlist) if self.rank else self.shortlist
 
     @property
     def token_ids(self) -> np.ndarray:

@@ -6,13 +6,12 @@ length. Who owns the buffers is the engine's concern.
 """
 
 import numpy as np
-from onnx import TensorProto
 
 from tercet.checkpoint.arrays import Checkpoint
 from tercet.convert.builder import Graph, GraphBuilder, Shape, Store
 from tercet.convert.cross import MICROSOFT, CrossAttention
 from tercet.convert.layers import Precision, add_mlp, add_norm, add_projection, add_qkv
-from tercet.convert.linear import Kind, Matrices, add_linear, pack_for_matmul_nbits
+from tercet.convert.linear import Kind, Matrices, add_gathered, add_linear
 
 EMBEDDING = "model.decoder.embed_tokens"
 
@@ -83,20 +82,8 @@ def _embed(
         picked = builder.op("Gather", columns, tokens, axis=1)  # [width, rows, n]
         word = builder.op("Transpose", picked, perm=[1, 2, 0])
     else:
-        packed, scales = pack_for_matmul_nbits(matrices.int8(f"{EMBEDDING}.weight"))
-        codes = builder.op("Gather", builder.weight(f"{EMBEDDING}.uint8", packed), tokens)
-        scale = builder.op("Gather", builder.weight(f"{EMBEDDING}.block_scales", scales), tokens)
-        centred = builder.op(
-            "Sub",
-            builder.op("Cast", codes, to=TensorProto.FLOAT),
-            builder.constant(128.0, np.float32),
-        )
-        scaled = builder.op("Mul", centred, builder.op("Unsqueeze", scale, builder.constant([-1])))
-        word = builder.op("Reshape", scaled, builder.constant([0, 0, -1]))
-        width = matrices.checkpoint.geometry.width
-        if width != packed[0].size:  # the last block is padded
-            zero, last = builder.constant([0]), builder.constant([-1])
-            word = builder.op("Slice", word, zero, builder.constant([width]), last)
+        matrix, width = matrices.int8(f"{EMBEDDING}.weight"), matrices.checkpoint.geometry.width
+        word = add_gathered(builder, matrix, EMBEDDING, tokens, width)
     return builder.op("Add", word, place)
 
 

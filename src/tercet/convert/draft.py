@@ -11,7 +11,7 @@ from tercet.convert.builder import Graph, GraphBuilder, Shape, Store
 from tercet.convert.cross import MICROSOFT, CrossAttention
 from tercet.convert.decoder import EMBEDDING
 from tercet.convert.layers import Precision, add_mlp, add_norm, add_projection
-from tercet.convert.linear import Kind, Matrices, add_linear
+from tercet.convert.linear import Kind, Matrices, add_gathered, add_linear
 from tercet.convert.quantize import quantize
 
 _SHORTLIST = "shortlist"
@@ -34,7 +34,7 @@ def draft_graph(
         `present_key`, `present_value`: bind them to the past's buffers; nothing changes there.
         `same_...`: see `cross.CrossAttention`.
         `next`: int64 [rows, 1], the likeliest token of the shortlist.
-        `share`: float32 [rows, 1], its probability among them.
+        `share`: float32 [rows, 1], its probability among them, or among the candidates alone.
         `next_hidden`: float32 [rows, 1, width].
 
     Args:
@@ -60,9 +60,7 @@ def draft_graph(
     value = builder.op("Add", value, heard)
     value = builder.op("Add", value, add_mlp(builder, arrays, value, "block", precision))
     normed = add_norm(builder, arrays, value, "layer_norm")
-    rows: Matrices[Arrays] = Matrices(shortlisted(head, checkpoint, precision.vocabulary))
-    logits = add_linear(builder, rows, normed, (_SHORTLIST,), None, precision.vocabulary)
-    _add_choice(builder, logits, head)
+    _add_choice(builder, normed, head, checkpoint, precision.vocabulary)
     builder.output(normed, "next_hidden", np.float32, ["rows", 1, head.width])
     return builder.finish()
 
@@ -114,13 +112,45 @@ def shortlisted(head: DraftHead, checkpoint: Checkpoint, kind: Kind) -> HeadArra
     return HeadArrays({place: stored.values[ids]}, {place: stored.scales[ids]}, head.arrays.path)
 
 
-def _add_choice(builder: GraphBuilder, logits: str, head: DraftHead) -> None:
+def _add_choice(
+    builder: GraphBuilder, hidden: str, head: DraftHead, checkpoint: Checkpoint, kind: Kind
+) -> None:
     """The likeliest token, and its share."""
+    rows: Matrices[Arrays] = Matrices(shortlisted(head, checkpoint, kind))
     last = builder.constant([-1])
-    best = builder.op("ArgMax", logits, axis=-1, keepdims=0)
+    if head.rank:
+        logits, places = _among_candidates(builder, hidden, head, rows, kind)
+    else:
+        logits = add_linear(builder, rows, hidden, (_SHORTLIST,), None, kind)
+    best = builder.op("ArgMax", logits, axis=-1, keepdims=1)
+    if head.rank:
+        best = builder.op("GatherElements", places, best, axis=-1)
     ids = builder.weight("token_ids", head.token_ids)
-    builder.output(builder.op("Gather", ids, best), "next", np.int64, ["rows", 1])
+    found = builder.op("Squeeze", builder.op("Gather", ids, best), last)
+    builder.output(found, "next", np.int64, ["rows", 1])
     top = builder.op("ReduceMax", logits, last, keepdims=0)
     total = builder.op("ReduceLogSumExp", logits, last, keepdims=0)
     share = builder.op("Exp", builder.op("Sub", top, total))
     builder.output(share, "share", np.float32, ["rows", 1])
+
+
+def _among_candidates(
+    builder: GraphBuilder, hidden: str, head: DraftHead, rows: Matrices[Arrays], kind: Kind
+) -> tuple[str, str]:
+    """Logits of the tokens that score best in the space of lower rank, and their places in the shortlist.
+
+    Both [rows, 1, candidates], exact logits in any order.
+    """
+    name = f"{_SHORTLIST}.weight"
+    narrow = add_linear(builder, Matrices(head.arrays), hidden, ("narrow",), None, "float")
+    table = rows.floats(name) @ head.arrays.read("widen.weight").astype(np.float32)
+    rough_rows: Matrices[Arrays] = Matrices(HeadArrays({"rough.weight": table}))
+    rough = add_linear(builder, rough_rows, narrow, ("rough",), None, kind)
+    count = builder.constant([head.candidates])
+    _, places = builder.ops("TopK", rough, count, outputs=2, sorted=0)
+    if kind == "float":
+        picked = builder.op("Gather", builder.weight(name, rows.floats(name)), places)
+    else:
+        picked = add_gathered(builder, rows.int8(name), _SHORTLIST, places, head.width)
+    each = builder.op("Mul", picked, builder.op("Unsqueeze", hidden, builder.constant([2])))
+    return builder.op("ReduceSum", each, builder.constant([-1]), keepdims=0), places

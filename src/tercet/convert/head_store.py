@@ -26,7 +26,8 @@ _FINGERPRINT_DIGITS = 16
 _EXACT = re.compile(r"levels\.\d+\.codebook|token_ids")
 # Codes are decided in `project_in`, and what is taken off the states has their outliers: both are small,
 # and both stay in 16 bits.
-_STAYS_FLOAT = re.compile(r"levels\.\d+\.project_in\.weight|state_mean")
+# So is what a draft looks for candidates with.
+_STAYS_FLOAT = re.compile(r"levels\.\d+\.project_in\.weight|state_mean|(narrow|widen)\.weight")
 
 
 def write_head(path: Path | str, head: Head, *, compute_type: str = "float32") -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
+from onnx import TensorProto
 
 from tercet.checkpoint.arrays import Arrays, Int8Matrix
 from tercet.convert.builder import GraphBuilder
@@ -107,6 +108,33 @@ def _rows(
         block_size=packed.shape[2],
         accuracy_level=_INT8_ACTIVATIONS,
     )
+
+
+def add_gathered(
+    builder: GraphBuilder, matrix: Int8Matrix, label: str, places: str, width: int
+) -> str:
+    """Write `W[places]` in float32, [.., width], for a matrix as `rows` has it.
+
+    `label` names its arrays: those of `rows` where the same matrix is multiplied by, too.
+    """
+    packed, scales = pack_for_matmul_nbits(matrix)
+    codes = builder.op("Gather", builder.weight(f"{label}.uint8", packed), places)
+    scale = builder.op("Gather", builder.weight(f"{label}.block_scales", scales), places)
+    centred = builder.op(
+        "Sub",
+        builder.op("Cast", codes, to=TensorProto.FLOAT),
+        builder.constant(128.0, np.float32),
+    )
+    scaled = builder.op("Mul", centred, builder.op("Unsqueeze", scale, builder.constant([-1])))
+    last = builder.constant([-1])
+    blocks, block = packed.shape[1:]
+    shape = builder.op(
+        "Concat", builder.op("Shape", places), builder.constant([blocks * block]), axis=0
+    )
+    rows = builder.op("Reshape", scaled, shape)
+    if width == blocks * block:
+        return rows
+    return builder.op("Slice", rows, builder.constant([0]), builder.constant([width]), last)
 
 
 def block_size(width: int) -> int:

@@ -107,6 +107,18 @@ class TorchDrafter:
         self._embeddings = decoder.module.embed_tokens.weight
         self._ids = torch.from_numpy(head.token_ids).to(place)
         self._rows = self._embeddings[self._ids].contiguous()
+        self._candidates = head.candidates
+        self._rough: tuple[Tensor, Tensor] | None = None
+        if head.rank:
+            narrow, widen = (
+                torch.from_numpy(np.array(head.arrays.read(f"{name}.weight"), np.float32))
+                for name in ("narrow", "widen")
+            )
+            table = self._rows.float() @ widen.to(place)
+            self._rough = (
+                narrow.to(self._rows).T.contiguous(),
+                table.to(self._rows).T.contiguous(),
+            )
 
     def open(self, session: Session) -> "TorchDraftSteps":
         """Start over the rows of a session; good until it is reordered."""
@@ -121,8 +133,19 @@ class TorchDrafter:
         words = self._embeddings[torch.from_numpy(tokens).to(heard.keys.device)]
         given = hidden.to(words.dtype)
         found = self._module(words[:, None], given[:, None], written, heard)[:, 0]
-        shares, best = torch.softmax((found @ self._rows.T).float(), dim=-1).max(dim=-1)
-        return self._ids[best].cpu().numpy(), shares.cpu().numpy(), found
+        ids, shares = self._chosen(found)
+        return ids.cpu().numpy(), shares.cpu().numpy(), found
+
+    def _chosen(self, found: Tensor) -> tuple[Tensor, Tensor]:
+        """The likeliest token behind each hidden state [rows, width], and its share."""
+        if self._rough is None:
+            shares, best = torch.softmax((found @ self._rows.T).float(), dim=-1).max(dim=-1)
+            return self._ids[best], shares
+        narrow, table = self._rough
+        places = (found @ narrow @ table).topk(self._candidates, sorted=False).indices
+        logits = (self._rows[places] @ found[:, :, None])[:, :, 0]
+        shares, best = torch.softmax(logits.float(), dim=-1).max(dim=-1)
+        return self._ids[places.gather(1, best[:, None])[:, 0]], shares
 
 
 class TorchDraftSteps:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tercet.checkpoint.heads import HeadArrays
 from tercet.engine.onnx import PRECISIONS, OnnxDecoder
 from tercet.engine.onnx_draft import OnnxDrafter
 
@@ -35,13 +36,14 @@ def inputs(model, rows: int):
     return states, tokens, hidden
 
 
+@pytest.mark.parametrize(("shortlist", "rank"), [(20, 0), (60, 8)])
 @pytest.mark.parametrize("rows", [1, 3])
-def test_both_engines_guess_alike(model, random_draft, rows):
+def test_both_engines_guess_alike(model, random_draft, rows, shortlist, rank):
     torch = pytest.importorskip("torch")
     from tercet.model import load_torch
     from tercet.model.draft import TorchDrafter
 
-    head = random_draft(model.geometry, 20)
+    head = random_draft(model.geometry, shortlist, rank=rank)
     states, tokens, hidden = inputs(model, rows)
     onnx = OnnxDecoder(model, PRECISIONS["float32"], threads=1)
     ours = steps_of(onnx, OnnxDrafter(head, model, PRECISIONS["float32"], threads=1), states)
@@ -58,6 +60,31 @@ def test_both_engines_guess_alike(model, random_draft, rows):
         assert (shares <= 1).all()
         np.testing.assert_allclose(its_shares, shares, atol=1e-5)
         np.testing.assert_allclose(its_hidden.numpy(), hidden, atol=1e-4)
+
+
+@pytest.mark.parametrize("compute_type", ["float32", "int8"])
+def test_candidates_are_scored_exactly(model, random_draft, compute_type):
+    """In a space that keeps everything, or where all are candidates, the guess is that of all tokens."""
+    states, tokens, hidden = inputs(model, 3)
+    width = model.geometry.width
+    rotation, _ = np.linalg.qr(np.random.default_rng(8).normal(size=(width, width)))
+    for shortlist, rank in ((20, 8), (60, width)):
+        whole = random_draft(model.geometry, shortlist)
+        near = random_draft(model.geometry, shortlist, rank=rank)
+        kept = rotation.astype(np.float32)[:rank]
+        arrays = {**whole.arrays.values, "narrow.weight": kept, "widen.weight": kept.T}
+        near = replace(near, arrays=HeadArrays(arrays))
+        assert min(32, shortlist) == near.candidates
+        found = []
+        for head in (whole, near):
+            precision = PRECISIONS[compute_type]
+            decoder = OnnxDecoder(model, precision, threads=1)
+            steps = steps_of(decoder, OnnxDrafter(head, model, precision, threads=1), states)
+            found.append(steps.step(tokens, hidden))
+        (ids, shares, _), (its_ids, its_shares, _) = found
+        assert ids.tolist() == its_ids.tolist()
+        assert (its_shares > shares - 1e-3).all(), "of fewer tokens each one's share is larger"
+        np.testing.assert_allclose(shares, its_shares, atol=1e-3 if shortlist == 20 else 0.3)
 
 
 def test_eight_bits_stay_close(model, random_draft):

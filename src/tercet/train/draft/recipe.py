@@ -19,9 +19,11 @@ class ShortlistRecipe:
         str, ...
     ] = ()  # texts that are counted beside the labels; files under `data.root`
     labels_share: float = 0.5  # of the labels in the counts; the corpora share the rest
+    rank: int = 128  # of the space in which the likeliest are looked for; 0: all are scored
 
     def __post_init__(self) -> None:
         at_least("size", self.size, 1)
+        at_least("rank", self.rank, 0)
         if not 0 <= self.labels_share <= 1:
             raise OptionError(f"labels_share is {self.labels_share}; give 0..1")
 

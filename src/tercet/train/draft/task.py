@@ -12,11 +12,13 @@ from tercet.checkpoint.heads import DraftHead, HeadArrays, Origin
 from tercet.model.decoder import TextDecoder
 from tercet.model.draft import DraftModule, Seen
 from tercet.train.draft.guides import Guides
+from tercet.train.draft.narrowing import narrowing
 from tercet.train.draft.recipe import DraftRecipe
 from tercet.train.task import ParameterGroup, Summed, TrainTask
 from tercet.train.text.data import Batch, unpacked
 from tercet.train.text.losses import IGNORED, Weights, text_losses
 
+_REMEMBERED = 0.01  # weight of a step's hidden states in their running moment
 _STARTS = (0.5, 0.5)  # shares of word and hidden state in what goes into an untrained block
 
 
@@ -35,6 +37,7 @@ class DraftTask(TrainTask):
     ids: Tensor  # int64 [shortlist]
     places: Tensor  # int64 [vocabulary]: of each id in the shortlist, or `IGNORED`
     rows: Tensor  # float32 [shortlist, width]: the teacher's embeddings
+    moment: Tensor  # float32 [width, width]: the mean of h h^T over the draft's own hidden states
 
     def __init__(
         self, teacher: TextDecoder, ids: np.ndarray, recipe: DraftRecipe, layer: int
@@ -61,6 +64,7 @@ class DraftTask(TrainTask):
         places[torch.from_numpy(ids)] = torch.arange(len(ids))
         self.register_buffer("places", places, persistent=False)
         self.register_buffer("rows", table.detach()[torch.from_numpy(ids)], persistent=False)
+        self.register_buffer("moment", torch.eye(width))
         self._guides = Guides(layer, recipe.remember_mb)
 
     def training_step(self, batch: Any, batch_idx: int) -> Summed:
@@ -76,6 +80,7 @@ class DraftTask(TrainTask):
             )
             apart = F.smooth_l1_loss(guessed.hidden, guessed.guide, reduction="none").mean(-1)
             share = loss.decay**depth
+            self._remember(guessed.hidden)
             total = total + share * (found.total + loss.hidden * apart.sum())
             count += share * found.tokens
             self.log(f"agreement_{depth + 1}", found.agreed / max(1, found.tokens), found.tokens)
@@ -124,15 +129,27 @@ class DraftTask(TrainTask):
             for name, value in self.draft.named_parameters()
         }
         ids = self.ids.cpu().numpy()
+        if rank := min(self._recipe.shortlist.rank, len(self.moment)):
+            narrow, widen = narrowing(self.rows, self.moment, rank)
+            arrays |= {"narrow.weight": narrow.numpy(), "widen.weight": widen.numpy()}
         return DraftHead(
             width=self.draft.fuse.out_features,
             mlp_width=self.draft.block.fc1.out_features,
             layer=self.layer,
             vocab_size=self.teacher.embed_tokens.num_embeddings,
             shortlist=len(ids),
+            rank=rank,
             arrays=HeadArrays({**arrays, "token_ids": ids.astype(np.float32)}),
             origin=origin,
         )
+
+    @torch.no_grad()
+    def _remember(self, hidden: Tensor) -> None:
+        """Hidden states [n, width] of a step join the running mean."""
+        if len(hidden):
+            seen = hidden.detach().float()
+            with torch.autocast(seen.device.type, enabled=False):
+                self.moment.lerp_(seen.T @ seen / len(seen), _REMEMBERED)
 
     def _passes(self, given: Batch, depth: int) -> Iterator[_Guessed]:
         """Guesses of the first token behind each position, then of the second, and so on.

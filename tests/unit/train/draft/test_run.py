@@ -20,6 +20,7 @@ from tercet.errors import DataError, OptionError
 from tercet.model import load_torch
 from tercet.train.draft import running
 from tercet.train.draft.guides import Guides
+from tercet.train.draft.narrowing import narrowing
 from tercet.train.draft.recipe import DraftRecipe, ShortlistRecipe
 from tercet.train.draft.running import run
 from tercet.train.draft.shortlist import shortlist
@@ -209,6 +210,25 @@ def test_the_teacher_reads_each_text_once(random_checkpoint, monkeypatch) -> Non
         Guides(1, room_mb=0).of(decoder.module, given)
     with pytest.raises(pytest.fail.Exception):
         kept.of(decoder.module, given._replace(numbers=given.numbers + 1))
+
+
+def test_narrowing_keeps_what_hidden_states_have() -> None:
+    """Of states in 3 of 16 directions nothing is lost; else it is the best of its rank."""
+    rng = torch.Generator().manual_seed(3)
+    rows = torch.randn(40, 16, generator=rng)
+    hidden = torch.randn(500, 3, generator=rng) @ torch.randn(3, 16, generator=rng)
+    narrow, widen = narrowing(rows, hidden.T @ hidden / 500, 3)
+    assert ((3, 16), (16, 3)) == (tuple(narrow.shape), tuple(widen.shape))
+    near = hidden @ narrow.T @ widen.T @ rows.T
+    torch.testing.assert_close(near, hidden @ rows.T, atol=1e-2, rtol=1e-3)
+
+    hidden = torch.randn(500, 16, generator=rng) * torch.arange(1, 17)
+    wanted = hidden @ rows.T
+    narrow, widen = narrowing(rows, hidden.T @ hidden / 500, 4)
+    error = (hidden @ narrow.T @ widen.T @ rows.T - wanted).square().mean()
+    values = torch.linalg.svdvals(wanted.double())
+    least = values[4:].square().sum() / wanted.numel()
+    assert float(least) == pytest.approx(float(error), rel=1e-3), "no rank of 4 comes closer"
 
 
 @pytest.mark.parametrize("layer", [0, 1])
