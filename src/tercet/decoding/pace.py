@@ -87,15 +87,16 @@ class Pace:
         costs = self._of(rows)
         if not self.is_adaptive or costs.plain_s is None or costs.verify_s is None:
             return True
-        return self._trust * share * costs.plain_s >= costs.verify_s
+        return self._trust * share * _saved_s(costs) >= costs.verify_s
 
     def is_worth_going_on(self, rows: int, share: float) -> bool:
         """Whether to draft another token behind one that comes true with this likelihood."""
         costs = self._of(rows)
         if not self.is_adaptive or costs.plain_s is None:
             return True
+        saved_s = _saved_s(costs)
         further = (costs.verify_s or 0.0) + (costs.draft_s or 0.0)
-        return self._trust * share * self._sure * costs.plain_s >= further
+        return self._trust * share * self._sure * saved_s >= further
 
     def costs(self, rows: int) -> Costs:
         """What was measured so far."""
@@ -176,6 +177,11 @@ class Pace:
         if self.known is not None:
             fresh = _Costs(1.0, owed=0, draft_s=self.known.draft, verify_s=self.known.verify)
         return self._costs.setdefault(rows, fresh)
+
+
+def _saved_s(costs: _Costs) -> float:
+    """What a guess saves that comes true: the time that a token takes otherwise, with what is drafted."""
+    return (costs.plain_s or 0.0) / max(1.0, costs.gain)
 
 
 def _mean(before: float | None, now: float) -> float:
