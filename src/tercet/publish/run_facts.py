@@ -26,6 +26,7 @@ class RunFacts:
     report: (
         str | None
     )  # report.md without its title; of heads, which have tables of their own there
+    before_and_after: str | None = None  # its table of that, of text decoders; with what it means
 
     @property
     def name(self) -> str:
@@ -91,7 +92,14 @@ def read_run(folder: Path) -> RunFacts:
         commit=made["commit"] if isinstance(made.get("commit"), str) else None,
         packages=packages if isinstance(packages, dict) else {},
         report="\n".join(text.splitlines()[1:]).strip() or None,
+        before_and_after=_section(text, "Before and after"),
     )
+
+
+def _section(page: str, title: str) -> str | None:
+    """What stands below a heading, up to the next one."""
+    _, found, rest = page.partition(f"\n## {title}\n")
+    return (rest.partition("\n## ")[0].strip() or None) if found else None
 
 
 def _last_environment(path: Path) -> dict[str, Any]:

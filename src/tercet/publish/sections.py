@@ -38,6 +38,14 @@ def _apart(lines: list[str], facts: Facts) -> list[str]:
     run = facts.run
     if not lines and run is not None and not run.is_of_text and run.report:
         lines = [run.report]
+    if run is not None and run.is_of_text and run.before_and_after:
+        lines = [
+            *lines,
+            "",
+            "Held-out windows before and after training:",
+            "",
+            run.before_and_after,
+        ]
     return ["", *lines] if lines else []
 
 

@@ -378,6 +378,19 @@ def test_a_heads_run_tells_its_report_and_a_card_by_hand_is_linked(
     assert "# By hand\n" == (folder / "TAGS_CARD.md").read_text()
 
 
+def test_a_text_runs_table_of_before_and_after_is_told(run_folder: Path, say: Say) -> None:
+    """And no other part of its report, which its figures and data have places of their own for."""
+    (run_folder / "report.md").write_text(
+        "# small-student\n\n| held out | |\n| --- | --- |\n\n## Before and after\n\n"
+        "| held out | wer before | wer after |\n| --- | --- | --- |\n| vi | 31 % | 12 % |\n\n"
+        "`wer` is of words.\n\n## The mix\n\n| set | hours |\n| --- | --- |\n"
+    )
+    say(run_folder / "model")
+    page = section(page_of(run_folder / "model"), "How good it is")
+    assert "| vi | 31 % | 12 % |\n\n`wer` is of words." in page
+    assert "| set | hours |" not in page_of(run_folder / "model")
+
+
 def test_a_models_head_does_not_write_over_the_models_page(
     head_file: Path, run_folder: Path, say: Say
 ) -> None:
