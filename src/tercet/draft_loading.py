@@ -23,9 +23,11 @@ from tercet.errors import HeadError, OptionError
 from tercet.hub import find_model
 from tercet.hub.heads import heads_beside, load_head, names_head
 
-# One more token to verify, in plain steps, by kind of processor; measured for base in 8 bits on all but Arm
-# (docs/EXPERIMENTS.md). With dot products of 8 bits a row more costs little, without them much.
-_VERIFY = {"amx": 0.1, "vnni": 0.1, "arm": 0.1, "avx2": 0.36, "other": 0.5}
+# One more token to verify, in plain steps, by kind of processor; measured for base in 8 bits with AMX and
+# with AVX2 (docs/EXPERIMENTS.md). With dot products of 8 bits a row more costs less.
+_VERIFY = {"amx": 0.25, "vnni": 0.25, "arm": 0.25, "avx2": 0.36, "other": 0.5}
+_CALL = 0.08  # a step of a draft whatever its size, in plain steps of base; measured there, too
+_BASE_WEIGHTS = 48_600_000  # of a step
 _VERIFY_CUDA = 0.03  # a guess: there a step waits for its weights, however many tokens it takes
 AUTO, NONE, NGRAM = "auto", "none", "ngram"
 OpenParts = Callable[[Checkpoint], tuple[Encoder, Decoder]]  # of a draft that is a model
@@ -59,9 +61,12 @@ def find_draft(
     name: str | Path,
     *,
     offline: bool | None,
+    is_int8: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FoundDraft | None:
     """The draft that a caller names, or the one that came with the model; None where there is none.
+
+    In 8 bits, where several tokens cost much more than one, nobody gets a draft unasked.
 
     Raises:
         ModelNotFoundError: the name leads nowhere.
@@ -78,7 +83,7 @@ def find_draft(
     if text == AUTO:
         beside = heads_beside(checkpoint.path).get("draft")
         # What came with a model was made for it as it was before an adapter.
-        if beside is None or isinstance(checkpoint, AdaptedCheckpoint):
+        if beside is None or is_int8 or isinstance(checkpoint, AdaptedCheckpoint):
             return None
         name = beside
     if text == AUTO or names_head(name):
@@ -138,7 +143,9 @@ def known_costs(found: FoundDraft, checkpoint: Checkpoint, choice: Choice) -> Kn
         part = _step_weights(found.model.geometry)
     is_cpu = choice.device == "cpu"
     verify = _VERIFY[this_cpu().kind] if is_cpu else _VERIFY_CUDA
-    return Known(part / _step_weights(checkpoint.geometry), verify)
+    whole = _step_weights(checkpoint.geometry)
+    call = _CALL * _BASE_WEIGHTS / max(whole, _BASE_WEIGHTS) if part else 0.0
+    return Known(part / whole + call, verify)
 
 
 def _step_weights(geometry: Geometry) -> int:
@@ -196,4 +203,5 @@ def _drafter(
     from tercet.engine.onnx import PRECISIONS
     from tercet.engine.onnx_draft import OnnxDrafter
 
-    return OnnxDrafter(head, checkpoint, PRECISIONS[choice.compute_type], threads=threads)
+    # Its products are so small that a second thread costs as much as it saves.
+    return OnnxDrafter(head, checkpoint, PRECISIONS[choice.compute_type], threads=1)

@@ -79,7 +79,14 @@ def load_model(
     found = find_heads(
         checkpoint, str(name), tags, tokens, offline=offline, on_progress=on_progress
     )
-    guesser = find_draft(checkpoint, str(name), draft, offline=offline, on_progress=on_progress)
+    guesser = find_draft(
+        checkpoint,
+        str(name),
+        draft,
+        offline=offline,
+        is_int8=choice.compute_type == "int8",
+        on_progress=on_progress,
+    )
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
     return _model(str(name), checkpoint, found, guesser, choice, batch_size, threads, offline)

@@ -97,7 +97,12 @@ def test_files_say_whose_they_are(base_model: Path) -> None:
 def test_checksums_are_those_of_the_files(base_model: Path) -> None:
     lines = (base_model / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     told = {name: digest for digest, name in (line.split("  ") for line in lines)}
-    assert {"model.safetensors", "tags.safetensors", "tokens.safetensors"} <= set(told)
+    assert {
+        "model.safetensors",
+        "tags.safetensors",
+        "tokens.safetensors",
+        "draft.safetensors",
+    } <= set(told)
     found = {name: hashlib.sha256((base_model / name).read_bytes()).hexdigest() for name in told}
     assert told == found
 

@@ -32,9 +32,10 @@ def digests(folder, names):
     return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in names}
 
 
-HEADS = {  # trained, not made: recipes/tags, recipes/tokens, recipes/text
+HEADS = {  # trained, not made: recipes/tags, recipes/tokens, recipes/draft, recipes/text
     "tags.safetensors",
     "tokens.safetensors",
+    "draft.safetensors",
     "true-length/adapter_config.json",
     "true-length/adapter_model.safetensors",
 }
