@@ -43,8 +43,8 @@ def load_model(
     Args:
         name: A known name ("base", "small", "distil-large-v3", ...), a folder or file (Hugging Face's,
             OpenAI's, CTranslate2's or Tercet's layout), or a hub id ("owner/name").
-        draft: What guesses the next tokens, so that the same text comes sooner: "auto" (what came with the
-            model, if anything), "none", "ngram", a draft's file, or a smaller model of the same vocabulary.
+        draft: What guesses the next tokens, for the same text sooner: "auto" (what came with the model, but
+            none in 8 bits), "none", "ngram", a draft's file, or a smaller model of the same vocabulary.
         tags: A tag head, for sound events: a file (Tercet's, Whisper-AT's .pth), a known name
             ("whisper-at:medium"), or "owner/name:file" on the hub. None: the one that came with the model, if
             any; "none": no tags.
@@ -74,19 +74,12 @@ def load_model(
     choice = choose(engine, device, compute_type)
     check_draft_name(draft)
     _check_given(batch_size, threads, tags, tokens, adapter)
-    checkpoint = open_checkpoint(find_model(name, offline=offline, on_progress=on_progress))
-    checkpoint = adapted(checkpoint, adapter, offline=offline, on_progress=on_progress)
-    found = find_heads(
-        checkpoint, str(name), tags, tokens, offline=offline, on_progress=on_progress
-    )
-    guesser = find_draft(
-        checkpoint,
-        str(name),
-        draft,
-        offline=offline,
-        is_int8=choice.compute_type == "int8",
-        on_progress=on_progress,
-    )
+    fetching: dict[str, Any] = {"offline": offline, "on_progress": on_progress}
+    checkpoint = open_checkpoint(find_model(name, **fetching))
+    checkpoint = adapted(checkpoint, adapter, **fetching)
+    found = find_heads(checkpoint, str(name), tags, tokens, **fetching)
+    is_int8 = choice.compute_type == "int8"
+    guesser = find_draft(checkpoint, str(name), draft, is_int8=is_int8, **fetching)
     give_back_freed()
     check_fits(str(name), checkpoint.geometry, choice.compute_type, batch_size)
     return _model(str(name), checkpoint, found, guesser, choice, batch_size, threads, offline)
